@@ -1,0 +1,18 @@
+import type { ChalkInstance } from 'chalk'
+
+/**
+ * The terminal. stdout carries only what was asked for; notices, progress and prompts go to stderr.
+ */
+export interface Io {
+  /** One line of what was asked for. */
+  out(line: string): void
+  /** One line for the person. */
+  note(line: string): void
+  /** Whether stderr and stdin are a terminal, so that questions can be asked. */
+  readonly interactive: boolean
+  /** Columns of the terminal, 80 where there is none. */
+  readonly columns: number
+  /** Colours for stderr and for stdout: each plain where that stream (or `NO_COLOR`) wants none. */
+  readonly style: ChalkInstance
+  readonly outStyle: ChalkInstance
+}

@@ -1,0 +1,11 @@
+/** Questions to a person. `flag` is what answers it without a terminal: named in the error. */
+export interface Prompt {
+  /** @throws JitError `usage` where there is no terminal; `cancelled` on Ctrl-C */
+  confirm(question: { message: string; default: boolean; flag: string }): Promise<boolean>
+  select<T extends string>(question: {
+    message: string
+    choices: readonly { name: string; value: T }[]
+    flag: string
+  }): Promise<T>
+  input(question: { message: string; flag: string }): Promise<string>
+}

@@ -1,0 +1,63 @@
+/**
+ * Every way a `jit` program fails, by a code that scripts may rely on. Codes are added, never
+ * renamed. `cli/exit-codes.ts` maps them to exit codes, `broker/problem.ts` to HTTP status.
+ */
+export type ErrorCode =
+  // what the caller wrote
+  | 'usage'
+  | 'config_invalid'
+  | 'policy_invalid'
+  | 'profile_invalid'
+  | 'profile_untrusted'
+  | 'request_invalid'
+  | 'idempotency_conflict'
+  | 'not_found'
+  // who is asking
+  | 'not_signed_in'
+  | 'token_invalid'
+  | 'proof_invalid'
+  | 'proof_replayed'
+  | 'session_ended'
+  | 'sign_in_denied'
+  | 'sign_in_expired'
+  | 'sign_in_failed'
+  | 'issuer_changed'
+  | 'broker_untrusted'
+  // what was decided
+  | 'denied'
+  | 'limit_reached'
+  // what is out of reach
+  | 'broker_unreachable'
+  | 'broker_failed'
+  | 'issuer_unreachable'
+  | 'target_unreachable'
+  | 'target_refused'
+  | 'store_failed'
+  | 'keystore_failed'
+  // the wrapped command
+  | 'command_not_found'
+  | 'command_not_executable'
+  | 'grant_ended'
+  | 'ttl_too_short'
+  | 'cancelled'
+  | 'internal'
+
+/** The one error type: a stable code, a message for people, and what to do about it. */
+export class JitError extends Error {
+  override readonly name = 'JitError'
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.hint = options.hint
+  }
+
+  /** What was thrown, as a `JitError`: anything unforeseen is `internal`. */
+  static from(thrown: unknown): JitError {
+    if (thrown instanceof JitError) return thrown
+    const message = thrown instanceof Error ? thrown.message : String(thrown)
+    return new JitError('internal', message, { cause: thrown })
+  }
+}

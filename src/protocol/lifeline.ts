@@ -1,0 +1,103 @@
+import * as v from 'valibot'
+import { EndedBy, Receipt, Revocability } from './grant.ts'
+import { Problem } from './problem.ts'
+import { GrantRequest } from './request.ts'
+import { Name, Timestamp, text, VariableName } from './values.ts'
+
+/** Close codes of the lifeline (RFC 6455 section 7.4.2, private use). */
+export const LIFELINE_CLOSE = {
+  /** The grant is over: nothing will follow. */
+  done: 4000,
+  /** A message that isn't one; nothing of it took effect. */
+  badMessage: 4001,
+  /** A newer connection took this grant over. */
+  replaced: 4002,
+  /** The broker is stopping: connect again. */
+  restarting: 4003,
+} as const
+
+/** Seconds between pings, and how many may go unanswered before the line counts as lost. */
+export const PING_INTERVAL_SECONDS = 3
+export const PINGS_LOST = 3
+
+/** The largest message either side takes, in bytes. */
+export const MAX_MESSAGE_BYTES = 256 * 1024
+
+const GrantId = text(64)
+
+/** How the wrapped command ended: a code, or the signal that ended it. */
+export const CommandOutcome = v.strictObject({
+  code: v.nullable(v.number()),
+  signal: v.nullable(text(16)),
+})
+export type CommandOutcome = v.InferOutput<typeof CommandOutcome>
+
+/** Client to broker. */
+export const ClientMessage = v.variant('type', [
+  v.strictObject({ type: v.literal('request'), ...GrantRequest.entries }),
+  /**
+   * Takes a grant over after the connection was lost: by the session's key (the proof of this
+   * connection) and the one-time secret of the last `granted` or `resumed`. `received` says
+   * whether the credentials arrived; if they did not, new ones are made.
+   */
+  v.strictObject({
+    type: v.literal('resume'),
+    grant: GrantId,
+    secret: text(128),
+    received: v.boolean(),
+  }),
+  v.strictObject({ type: v.literal('received'), grant: GrantId }),
+  /** The client is about to be stopped by the terminal (Ctrl-Z): hold the grant for a while. */
+  v.strictObject({ type: v.literal('suspend'), grant: GrantId }),
+  v.strictObject({ type: v.literal('release'), grant: GrantId, outcome: CommandOutcome }),
+])
+export type ClientMessage = v.InferOutput<typeof ClientMessage>
+
+/** One credential as it is handed over: what the child's environment gets. Never stored, never logged. */
+export const DeliveredCredential = v.object({
+  lease: v.string(),
+  target: Name,
+  type: Name,
+  handle: v.string(),
+  revocability: Revocability,
+  expires_at: Timestamp,
+  /** Variables to set. */
+  env: v.record(VariableName, v.string()),
+  /** Variables to remove first, because tools of this kind would prefer them. */
+  unset: v.array(VariableName),
+})
+export type DeliveredCredential = v.InferOutput<typeof DeliveredCredential>
+
+const Handover = {
+  grant: GrantId,
+  /** One-time; the next `resumed` brings a new one. */
+  resume_secret: text(128),
+  /** Seconds a lost connection may take to resume. */
+  grace: v.number(),
+  expires_at: Timestamp,
+  /** Empty in `resumed` when the client had received them already. */
+  credentials: v.array(DeliveredCredential),
+}
+
+/** Broker to client. */
+export const ServerMessage = v.variant('type', [
+  /** The request as the broker understood it, before it is decided. */
+  v.object({
+    type: v.literal('requested'),
+    grant: GrantId,
+    environment: Name,
+    tier: v.string(),
+    task: Name,
+    targets: v.array(Name),
+    /** Seconds. */
+    ttl: v.number(),
+  }),
+  v.object({ type: v.literal('granted'), ...Handover }),
+  v.object({ type: v.literal('resumed'), ...Handover }),
+  /** The grant was ended by the broker: stop the child. The receipt follows as `released`. */
+  v.object({ type: v.literal('revoked'), grant: GrantId, ended_by: EndedBy, reason: v.string() }),
+  v.object({ type: v.literal('released'), grant: GrantId, receipt: Receipt }),
+  /** The last message did not succeed; before `granted` there is no grant then. */
+  v.object({ type: v.literal('problem'), problem: Problem }),
+])
+export type ServerMessage = v.InferOutput<typeof ServerMessage>

@@ -1,0 +1,17 @@
+import * as v from 'valibot'
+
+/** An error on the wire: RFC 9457 problem details with a stable `code`. */
+export const Problem = v.object({
+  /** `about:blank`-style URI reference of the code: `/problems/denied`. */
+  type: v.string(),
+  title: v.string(),
+  status: v.number(),
+  code: v.string(),
+  detail: v.string(),
+  hint: v.exactOptional(v.string()),
+  /** For a denial: the ids of the policies that said so. */
+  policies: v.exactOptional(v.array(v.string())),
+})
+export type Problem = v.InferOutput<typeof Problem>
+
+export const PROBLEM_MEDIA_TYPE = 'application/problem+json'

@@ -1,0 +1,106 @@
+import type { Revocability } from '../protocol/grant.ts'
+import type { Principal } from '../protocol/principal.ts'
+
+/** What the ledger holds of a lease before its credential exists. Times are milliseconds since the epoch, by the store's clock. */
+export interface LeaseIntent {
+  /** The credential's name at the target: 32 of `[a-z0-9]`. */
+  readonly handle: string
+  /** The target must refuse to create it past this (checked by the target's own clock). */
+  readonly mintBy: number
+  /** The credential's deadline. */
+  readonly expiresAt: number
+  readonly grant: {
+    readonly id: string
+    readonly principal: Principal
+    readonly environment: string
+    readonly task: string
+    /** Signed context only, `""` where no issuer signed any. */
+    readonly signed: {
+      readonly repository: string
+      readonly branch: string
+      readonly commit: string
+    }
+  }
+}
+
+/** A fresh credential: template values by name (`{{url}}`), the variables its tools read, and those they would prefer. */
+export interface Credential {
+  /** For `env:` templates of the target's configuration. */
+  readonly values: Readonly<Record<string, string>>
+  /** The usual variables of the tools of this kind. */
+  readonly env: Readonly<Record<string, string>>
+  /** Competing variables that the child must not inherit. */
+  readonly unset: readonly string[]
+}
+
+export interface Minted {
+  readonly credential: Credential
+  /** What revoking needs beside the handle (a token, an accessor): sealed by the ledger. */
+  readonly undo?: string
+  /** What identifies the credential at the target even when its name finds nothing (postgres: the role's OID). */
+  readonly externalId?: string
+}
+
+/** A lease to be undone. */
+export interface LeaseToRevoke {
+  readonly handle: string
+  readonly expiresAt: number
+  /** Whether the mint was confirmed. Unconfirmed: absent counts as gone only past `mintBy` and a margin. */
+  readonly confirmed: boolean
+  readonly mintBy: number
+  readonly undo?: string
+  readonly externalId?: string
+}
+
+/**
+ * What revoking achieved.
+ * - `revoked`: the target refuses the credential, nothing opened with it is left. With `cleanup`, something
+ *   harmless remains (a role that can't be dropped yet): call again.
+ * - `ends_at`: it can't be revoked; it stops working by itself then (milliseconds since the epoch).
+ * - `unsettled`: nothing found, but a mint may still be in flight: look again after `mintBy` and a margin.
+ */
+export type RevocationOutcome =
+  | { readonly kind: 'revoked'; readonly detail?: string; readonly cleanup?: string }
+  | { readonly kind: 'ends_at'; readonly at: number; readonly detail: string }
+  | { readonly kind: 'unsettled' }
+
+/**
+ * One system that credentials are minted at. All calls may throw `JitError` `target_unreachable` (worth
+ * a retry) or `target_refused` (the target said no); none may leave a secret in the message.
+ */
+export interface Target {
+  readonly name: string
+  readonly type: string
+  /** What {@link Target.revoke} truly achieves. */
+  readonly revocability: Revocability
+  /** How a crash between mint and record is found: the name, the sealed undo, or not at all. */
+  readonly recoverable: 'by-name' | 'by-undo' | 'no'
+  /** Tasks it is configured for. */
+  readonly tasks: ReadonlySet<string>
+  /** The variables it sets in a child, templates included: two targets of one grant may not share any. */
+  readonly variables: readonly string[]
+  /** The roles or rights behind a task, as approvers are shown and approvals bind: `["migrator"]`. */
+  rights(task: string): readonly string[]
+  /** What it is really connected to: absence elsewhere is not "gone". */
+  identity(signal: AbortSignal): Promise<string>
+  /** Creates the credential under the lease's handle. */
+  mint(lease: LeaseIntent, signal: AbortSignal): Promise<Minted>
+  /** Undoes it; already gone is success. */
+  revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome>
+  /** This ledger's handles that exist at the target, for the sweep. */
+  sweep?(handlePrefix: string, signal: AbortSignal): AsyncIterable<string>
+  /** Ends its connections. */
+  close(): Promise<void>
+}
+
+/** What a kind of target needs to be built from its part of `broker.yaml`. */
+export interface TargetContext {
+  readonly name: string
+  readonly environment: string
+  /** Reads `env:NAME` or `file:PATH`. */
+  resolveReference(reference: string): string
+  /** Signs a grant token (JWT) with the broker's grant keys and issuer. */
+  signGrantToken(claims: Readonly<Record<string, unknown>>): Promise<string>
+  /** The store's clock: milliseconds since the epoch. */
+  readonly now: () => number
+}
