@@ -1,4 +1,5 @@
 import type { Revocability } from '../protocol/grant.ts'
+import type { Schema } from '../protocol/parse.ts'
 import type { Principal } from '../protocol/principal.ts'
 
 /** What the ledger holds of a lease before its credential exists. Times are milliseconds since the epoch, by the store's clock. */
@@ -25,7 +26,7 @@ export interface LeaseIntent {
 
 /** A fresh credential: template values by name (`{{url}}`), the variables its tools read, and those they would prefer. */
 export interface Credential {
-  /** For `env:` templates of the target's configuration. */
+  /** For `env:` templates of the target's configuration, by {@link TargetKind.valueNames}. */
   readonly values: Readonly<Record<string, string>>
   /** The usual variables of the tools of this kind. */
   readonly env: Readonly<Record<string, string>>
@@ -77,7 +78,7 @@ export interface Target {
   readonly recoverable: 'by-name' | 'by-undo' | 'no'
   /** Tasks it is configured for. */
   readonly tasks: ReadonlySet<string>
-  /** The variables it sets in a child, templates included: two targets of one grant may not share any. */
+  /** The variables its credentials set in a child, templates aside: two targets of one grant may not share any. */
   readonly variables: readonly string[]
   /** The roles or rights behind a task, as approvers are shown and approvals bind: `["migrator"]`. */
   rights(task: string): readonly string[]
@@ -103,4 +104,16 @@ export interface TargetContext {
   signGrantToken(claims: Readonly<Record<string, unknown>>): Promise<string>
   /** The store's clock: milliseconds since the epoch. */
   readonly now: () => number
+}
+
+/** One kind of target: adding one is a file that exports this, plus a line in `kinds.ts`. */
+export interface TargetKind<Config> {
+  /** `type:` in `broker.yaml`. */
+  readonly type: string
+  /** Its own keys of a target's entry, `tasks:` among them (beside `environment`, `type`, `sensitivity`, `ttl`, `env`). */
+  readonly config: Schema<Config>
+  /** What `env:` templates may name: `url`, `password`, … */
+  readonly valueNames: readonly string[]
+  /** Builds the target; connects to nothing yet. */
+  create(config: Config, context: TargetContext): Target
 }
