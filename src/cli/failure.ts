@@ -1,0 +1,23 @@
+import type { JitError } from '../lib/errors.ts'
+import { escapeForDisplay } from '../lib/escape.ts'
+import type { Io } from './io.ts'
+
+/** Says on stderr what went wrong and what to do about it; the stack only when it is asked for. */
+export function reportFailure(
+  error: JitError,
+  { io, json, debug }: { io: Io; json: boolean; debug: boolean },
+): void {
+  const { code, message, hint } = error
+  if (json) {
+    io.note(JSON.stringify({ error: { code, message, ...(hint === undefined ? {} : { hint }) } }))
+  } else {
+    io.note(`jit: ${io.style.red('error')}: ${escapeForDisplay(message)}`)
+    if (hint !== undefined) io.note(`jit: ${io.style.cyan('hint')}: ${escapeForDisplay(hint)}`)
+  }
+  if (debug) io.note(stackOf(error))
+}
+
+function stackOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by: ${stackOf(error.cause)}` : ''
+  return `${error.stack}${cause}`
+}

@@ -1,0 +1,97 @@
+import { Command, CommanderError } from 'commander'
+import manifest from '../../package.json' with { type: 'json' }
+import { JitError } from '../lib/errors.ts'
+import type { Deps } from './deps.ts'
+import { EXIT } from './exit-codes.ts'
+
+/** How a command says the exit code it ends with. */
+export type Exit = (code: number) => void
+
+/** Commands that run another one, given after `--`. */
+const WRAPPERS = new Set(['exec'])
+
+/** Arguments cut at the first `--`: commander would drop it and read the command as its own arguments. */
+interface Arguments {
+  readonly own: readonly string[]
+  /** What follows `--`; absent where there is none. */
+  readonly command?: readonly string[]
+}
+
+function splitArguments(argv: readonly string[]): Arguments {
+  const cut = argv.indexOf('--')
+  if (cut < 0 || !wrapsCommand(argv)) return { own: argv }
+  return { own: argv.slice(0, cut), command: argv.slice(cut + 1) }
+}
+
+/** Whether these arguments call a command whose exit codes are those of a child. */
+export function wrapsCommand(argv: readonly string[]): boolean {
+  return WRAPPERS.has(argv[0] ?? '')
+}
+
+/** Whether errors are asked for as JSON. */
+export function wantsJson(argv: readonly string[]): boolean {
+  return splitArguments(argv).own.includes('--json')
+}
+
+/**
+ * Runs one command line.
+ * @returns the exit code
+ * @throws JitError whatever the command throws; `usage` for what isn't a command line
+ */
+export async function runProgram(
+  argv: readonly string[],
+  deps: Deps,
+  beforeCommand: () => Promise<void>,
+): Promise<number> {
+  let code: number = EXIT.ok
+  const { own } = splitArguments(argv)
+  const program = createProgram(deps).hook('preAction', beforeCommand)
+  const exit: Exit = (value) => {
+    code = value
+  }
+  for (const register of COMMANDS) register(program, deps, exit)
+  if (own.length === 0) {
+    program.outputHelp()
+    return code
+  }
+  try {
+    await program.parseAsync(own, { from: 'user' })
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return exitCodeOfParser(thrown)
+    throw thrown
+  }
+  return code
+}
+
+function createProgram(deps: Deps): Command {
+  return new Command('jit')
+    .description('Just the access one task needs, for as long as it runs.')
+    .version(manifest.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: false })
+    .configureOutput({
+      writeOut: (text) => deps.io.out(text.trimEnd()),
+      writeErr: (text) => deps.io.note(text.trimEnd()),
+      outputError: () => {},
+    })
+}
+
+type Register = (program: Command, deps: Deps, exit: Exit) => void
+
+/** Every command, in the order of the help: a new one is a file and a line here. */
+const COMMANDS: readonly Register[] = []
+
+/**
+ * Help and version end the parser by an error too; the others become ours.
+ * @throws JitError `usage`
+ */
+function exitCodeOfParser(error: CommanderError): number {
+  if (error.exitCode === 0) return EXIT.ok
+  if (error.code === 'commander.help') return EXIT.usage
+  const [first = '', suggestion] = error.message.replace(/^error: /, '').split('\n')
+  const match = /^\(Did you mean (.+)\?\)$/.exec(suggestion ?? '')
+  const hint = match ? `did you mean ${match[1]}?` : "see 'jit --help'"
+  throw new JitError('usage', first, { hint })
+}

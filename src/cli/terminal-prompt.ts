@@ -1,0 +1,34 @@
+import { JitError } from '../lib/errors.ts'
+import type { Io } from './io.ts'
+import type { Prompt } from './prompt.ts'
+
+/** Questions on stderr, answered on stdin: stdout stays free for what was asked for. */
+export function terminalPrompt(io: Io, interrupted: AbortSignal): Prompt {
+  const ask = async <T>(flag: string, question: () => Promise<T>): Promise<T> => {
+    if (!io.interactive) {
+      throw new JitError('usage', 'there is no terminal to ask on', { hint: `give ${flag}` })
+    }
+    return question().catch(asCancelled)
+  }
+  const load = async () => ({
+    prompts: await import('@inquirer/prompts'),
+    context: { output: process.stderr, signal: interrupted },
+  })
+  return {
+    confirm: ({ flag, ...question }) =>
+      ask(flag, () => load().then(({ prompts, context }) => prompts.confirm(question, context))),
+    select: ({ flag, ...question }) =>
+      ask(flag, () => load().then(({ prompts, context }) => prompts.select(question, context))),
+    input: ({ flag, ...question }) =>
+      ask(flag, () => load().then(({ prompts, context }) => prompts.input(question, context))),
+  }
+}
+
+/** Ctrl-C at a question arrives as one of these two errors of @inquirer/core. */
+function asCancelled(thrown: unknown): never {
+  const name = thrown instanceof Error ? thrown.name : ''
+  if (name === 'ExitPromptError' || name === 'AbortPromptError') {
+    throw new JitError('cancelled', 'cancelled', { cause: thrown })
+  }
+  throw thrown
+}

@@ -1,0 +1,52 @@
+import type { ChalkInstance } from 'chalk'
+import type { Io } from './io.ts'
+
+/** The terminal, whose colours take a moment: loaded before a command runs, not for `--version`. */
+export interface Terminal extends Io {
+  loadStyle(): Promise<void>
+}
+
+/**
+ * The terminal this process was started on. Colours follow chalk's detection, which obeys
+ * `FORCE_COLOR` and `CI`, and `NO_COLOR` (no-color.org) before it.
+ */
+export function openTerminal(env: Readonly<Record<string, string | undefined>>): Terminal {
+  process.stdout.on('error', endQuietly)
+  let styles: { err: ChalkInstance; out: ChalkInstance } | undefined
+  const loaded = () => {
+    if (!styles) throw new Error('colours are not loaded')
+    return styles
+  }
+  return {
+    out: (line) => void process.stdout.write(`${line}\n`),
+    note: (line) => void process.stderr.write(`${line}\n`),
+    get interactive() {
+      return Boolean(process.stdin.isTTY && process.stderr.isTTY)
+    },
+    get columns() {
+      return process.stderr.columns ?? 80
+    },
+    get style() {
+      return loaded().err
+    },
+    get outStyle() {
+      return loaded().out
+    },
+    async loadStyle() {
+      styles ??= await createStyles(env)
+    },
+  }
+}
+
+async function createStyles(env: Readonly<Record<string, string | undefined>>) {
+  const { Chalk, supportsColor, supportsColorStderr } = await import('chalk')
+  const create = (support: typeof supportsColor) =>
+    new Chalk({ level: env.NO_COLOR || !support ? 0 : support.level })
+  return { err: create(supportsColorStderr), out: create(supportsColor) }
+}
+
+/** `jit grants | head -1`: whoever reads has seen enough. */
+function endQuietly(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+}
