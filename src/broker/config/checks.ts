@@ -1,0 +1,115 @@
+import { nearest } from '../../lib/nearest.ts'
+import { isSettableVariable } from '../../lib/variables.ts'
+import { RESERVED_ACTIONS } from '../../policy/vocabulary.ts'
+import type { TargetKind } from '../../targets/target.ts'
+import type { Mistake, Path } from './document.ts'
+import type { BrokerFile } from './schema.ts'
+import { placeholdersOf } from './template.ts'
+import { isLoopback, isMap, isSecure } from './values.ts'
+
+const RESERVED_TASKS: ReadonlySet<string> = new Set(RESERVED_ACTIONS)
+const PASSWORD_IN_URL = /^[a-z][a-z0-9+.-]*:\/\/[^\s/@]*:[^\s/@]+@/i
+
+/** What no schema of one value can see: names that must be declared elsewhere, and what is safe. */
+export function* checkFile(file: BrokerFile): Generator<Mistake> {
+  yield* checkTransport(file)
+  yield* checkIssuers(file)
+  for (const task of Object.keys(file.tasks)) {
+    if (RESERVED_TASKS.has(task))
+      yield { path: ['tasks', task], message: 'expected another name: this one is reserved' }
+  }
+  for (const [index, group] of file.approvers.entries()) {
+    if (!file.groups.includes(group))
+      yield { path: ['approvers', index], message: undeclared(group, 'groups', file.groups) }
+  }
+  const { token_ttl, idle, max_age } = file.session
+  if (token_ttl > idle)
+    yield { path: ['session', 'token_ttl'], message: 'expected at most session.idle' }
+  if (idle > max_age)
+    yield { path: ['session', 'idle'], message: 'expected at most session.max_age' }
+}
+
+function* checkTransport(file: BrokerFile): Generator<Mistake> {
+  const hint =
+    'plain http would carry credentials for all to read; dangerously_allow_plain_http: true accepts that'
+  if (file.dangerously_allow_plain_http) return
+  const message = 'expected https, or http on loopback'
+  if (!isSecure(file.url)) yield { path: ['url'], message, hint }
+  if (file.grants && !isSecure(file.grants.issuer))
+    yield { path: ['grants', 'issuer'], message, hint }
+  const { host } = file.listen
+  const bound = URL.parse(`http://${host.includes(':') ? `[${host}]` : host}`)
+  if (!file.tls && !(bound && isLoopback(bound))) {
+    yield { path: ['listen'], message: 'expected a loopback address, or tls: { cert, key }', hint }
+  }
+}
+
+function* checkIssuers({ identity, dangerously_allow_plain_http }: BrokerFile): Generator<Mistake> {
+  const seen = new Set<string>()
+  for (const [index, { issuer }] of identity.entries()) {
+    const path = ['identity', index, 'issuer']
+    if (seen.has(issuer)) yield { path, message: 'expected each issuer once' }
+    seen.add(issuer)
+    if (!dangerously_allow_plain_http && !isSecure(issuer)) {
+      yield { path, message: 'expected https, or http on loopback' }
+    }
+  }
+}
+
+/** A target's common keys: its environment, its times and its templates. */
+export function* checkTarget(
+  name: string,
+  kind: TargetKind<unknown>,
+  file: BrokerFile,
+): Generator<Mistake> {
+  const target = file.targets[name]
+  if (!target) return
+  const environments = Object.keys(file.environments)
+  if (!environments.includes(target.environment)) {
+    const message = undeclared(target.environment, 'environments', environments)
+    yield { path: ['targets', name, 'environment'], message }
+  }
+  const tasks = Object.keys(file.tasks)
+  for (const task of isMap(target.tasks) ? Object.keys(target.tasks) : []) {
+    if (tasks.includes(task)) continue
+    yield { path: ['targets', name, 'tasks', task], message: undeclared(task, 'tasks', tasks) }
+  }
+  if (target.ttl.default && target.ttl.max && target.ttl.default > target.ttl.max) {
+    yield { path: ['targets', name, 'ttl', 'default'], message: 'expected at most ttl.max' }
+  }
+  for (const [variable, template] of Object.entries(target.env)) {
+    const message = templateMistake(variable, template, kind.valueNames)
+    if (message) yield { path: ['targets', name, 'env', variable], message }
+  }
+}
+
+function templateMistake(variable: string, template: string, known: readonly string[]) {
+  if (!isSettableVariable(variable))
+    return 'expected another variable: this one decides what programs run or trust'
+  const names = placeholdersOf(template)
+  if (!names) return 'expected placeholders like {{url}}'
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown === undefined) return undefined
+  return `unknown placeholder: expected ${known.map((name) => `{{${name}}}`).join(', ')}`
+}
+
+function undeclared(name: string, where: string, known: readonly string[]): string {
+  const meant = nearest(name, known)
+  if (meant) return `not declared under ${where}: did you mean '${meant}'?`
+  return `not declared under ${where}: expected ${known.join(', ') || 'it there'}`
+}
+
+/** A URL with a password in it, wherever it stands. */
+export function* inlineSecrets(value: unknown, path: Path = []): Generator<Mistake> {
+  if (typeof value === 'string' && PASSWORD_IN_URL.test(value) && !value.includes('{{')) {
+    yield {
+      path,
+      message: 'expected a reference, never the secret itself',
+      hint: 'put it into a variable or a file and write env:NAME or file:PATH',
+    }
+  }
+  if (typeof value !== 'object' || value === null || path.length > 16) return
+  for (const [key, inner] of Object.entries(value)) {
+    yield* inlineSecrets(inner, [...path, Array.isArray(value) ? Number(key) : key])
+  }
+}

@@ -1,0 +1,66 @@
+import type { LabelType, Sensitivity, Vocabulary } from '../../policy/vocabulary.ts'
+import type { TargetKind } from '../../targets/target.ts'
+
+/** One provider whose identity tokens open sessions. */
+export interface IdentityConfig {
+  /** As the provider writes it: compared by character. */
+  readonly issuer: string
+  /** What each client id signs in. */
+  readonly clients: ReadonlyMap<string, 'human' | 'agent'>
+  /** The claim that carries the groups. */
+  readonly groupsClaim: string
+  readonly scopes: readonly string[]
+  /** Hosts beside the issuer's own that its verification page may be on. */
+  readonly verificationHosts: readonly string[]
+}
+
+/** One target: what all kinds share, and its kind's own part, validated by that kind. */
+export interface TargetConfig {
+  readonly environment: string
+  readonly type: string
+  readonly sensitivity: Sensitivity
+  /** Seconds. */
+  readonly ttl: { readonly default: number; readonly max: number }
+  /** Variables beside the usual ones, with `{{name}}` for the credential's values. */
+  readonly env: Readonly<Record<string, string>>
+  readonly kind: TargetKind<unknown>
+  /** What `kind.create` takes. */
+  readonly settings: unknown
+}
+
+/** `broker.yaml`, validated. Durations are seconds, paths absolute; secrets are still references. */
+export interface BrokerConfig {
+  readonly file: string
+  /** The directory that relative references start from. */
+  readonly directory: string
+  /** How clients reach the broker, without a trailing slash. */
+  readonly url: string
+  readonly grantsIssuer: string
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly store: { readonly kind: 'sqlite'; readonly path: string }
+  /** `generate`: nothing was configured, so the file is made at first start. */
+  readonly sealKey: { readonly reference: string; readonly generate: boolean }
+  readonly policies: string
+  readonly identity: readonly IdentityConfig[]
+  readonly groups: readonly string[]
+  readonly approvers: readonly string[]
+  readonly tasks: readonly string[]
+  readonly environments: Readonly<Record<string, { readonly tier: string }>>
+  readonly labels: Readonly<Record<string, LabelType>>
+  readonly targets: Readonly<Record<string, TargetConfig>>
+  readonly tls?: { readonly cert: string; readonly key: string }
+  readonly dangerouslyAllowPlainHttp: boolean
+  readonly limits: { readonly grantsPerPrincipal: number }
+  readonly lifeline: { readonly grace: number; readonly suspendGrace: number }
+  readonly session: { readonly tokenTtl: number; readonly idle: number; readonly maxAge: number }
+}
+
+/** What policies may name. */
+export function vocabularyOf(config: BrokerConfig): Vocabulary {
+  const targets = Object.entries(config.targets).map(
+    ([name, { environment, sensitivity, type }]) =>
+      [name, { environment, sensitivity, type }] as const,
+  )
+  const { groups, environments, tasks, labels } = config
+  return { groups, environments, tasks, labels, targets: Object.fromEntries(targets) }
+}

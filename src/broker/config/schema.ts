@@ -1,0 +1,86 @@
+import * as v from 'valibot'
+import { SENSITIVITIES } from '../../policy/vocabulary.ts'
+import { Name, VariableName } from '../../protocol/values.ts'
+import { Count, Duration, Flag, list, map, mapOf, Reference, ServiceUrl, Text } from './values.ts'
+
+const LISTEN = 'expected HOST:PORT, such as 127.0.0.1:7420'
+
+const Listen = v.pipe(
+  v.string(LISTEN),
+  v.regex(/^(?:\[[0-9a-fA-F:]{2,45}\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$/, LISTEN),
+  v.transform((text) => {
+    const colon = text.lastIndexOf(':')
+    const host = text.slice(0, colon).replace(/^\[|\]$/g, '')
+    return { host, port: Number(text.slice(colon + 1)) }
+  }),
+  v.check(({ port }) => port <= 65_535, LISTEN),
+)
+
+const Store = v.pipe(
+  v.string('expected sqlite:PATH'),
+  v.regex(/^sqlite:[^?#]{1,1024}$/, 'expected sqlite:PATH'),
+  v.transform((text) => text.slice('sqlite:'.length)),
+)
+
+const Host = v.pipe(
+  v.string('expected a host name'),
+  v.regex(/^[a-z0-9.-]{1,253}(?::[0-9]{1,5})?$/, 'expected a host name'),
+)
+
+const Kind = v.picklist(['human', 'agent'], "expected 'human' or 'agent'")
+
+/** One provider of identities, as written. */
+const Identity = map({
+  issuer: ServiceUrl,
+  clients: v.pipe(
+    mapOf(Text, Kind),
+    v.check((clients) => Object.keys(clients).length > 0, 'expected at least one client id'),
+  ),
+  groups: v.optional(Text, 'groups'),
+  scopes: v.optional(list(Text), ['openid', 'profile', 'email', 'offline_access']),
+  verification_hosts: v.optional(list(Host), []),
+})
+
+/** Keys that every kind of target has; the rest belongs to its kind. */
+export const TARGET_KEYS = {
+  environment: Name,
+  type: v.string('expected a kind of target'),
+  sensitivity: v.picklist(SENSITIVITIES, `expected ${SENSITIVITIES.join(', ')}`),
+  ttl: v.optional(map({ default: v.optional(Duration), max: v.optional(Duration) }), {}),
+  env: v.optional(mapOf(VariableName, Text), {}),
+}
+
+const LABEL = 'expected string, bool or long'
+
+/** `broker.yaml`, kinds of targets aside. Durations come out as seconds. */
+export const BrokerFile = map({
+  url: ServiceUrl,
+  grants: v.optional(map({ issuer: ServiceUrl })),
+  listen: v.optional(Listen, '127.0.0.1:7420'),
+  store: Store,
+  seal_key: v.optional(Reference),
+  policies: Text,
+  identity: v.pipe(list(Identity), v.minLength(1, 'expected at least one identity provider')),
+  groups: v.optional(list(Name), []),
+  approvers: v.optional(list(Name), []),
+  tasks: mapOf(Name, v.nullish(map({}))),
+  environments: mapOf(Name, map({ tier: Name })),
+  labels: v.optional(mapOf(Name, v.picklist(['string', 'bool', 'long'], LABEL)), {}),
+  targets: v.optional(mapOf(Name, v.looseObject(TARGET_KEYS)), {}),
+  tls: v.optional(map({ cert: Text, key: Text })),
+  dangerously_allow_plain_http: v.optional(Flag, false),
+  limits: v.optional(map({ grants_per_principal: v.optional(Count(10_000), 20) }), {}),
+  lifeline: v.optional(
+    map({ grace: v.optional(Duration, '10s'), suspend_grace: v.optional(Duration, '10m') }),
+    {},
+  ),
+  session: v.optional(
+    map({
+      token_ttl: v.optional(Duration, '15m'),
+      idle: v.optional(Duration, '30m'),
+      max_age: v.optional(Duration, '12h'),
+    }),
+    {},
+  ),
+})
+export type BrokerFile = v.InferOutput<typeof BrokerFile>
