@@ -1,0 +1,223 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type Configuration, type errors, type KoaContextWithOIDC, Provider } from 'oidc-provider'
+import { type Account, accountPages } from './provider-interactions.ts'
+import { codePage, confirmPage, type Page, renderPage } from './provider-pages.ts'
+import { ProviderStore } from './provider-store.ts'
+
+const HOUR = 3600
+const DAY = 24 * HOUR
+
+/** The accounts of the development provider, by login. No password. */
+export const DEVELOPMENT_ACCOUNTS: readonly Account[] = [
+  { login: 'dev', name: 'Dev', groups: [] },
+  { login: 'lead', name: 'Lead', groups: ['platform-oncall'] },
+  { login: 'admin', name: 'Admin', groups: ['jit-admins', 'platform-oncall'] },
+]
+
+/** The client ids that `jit` uses there. */
+export const DEVELOPMENT_CLIENTS = { human: 'jit-cli', agent: 'jit-agent' } as const
+
+export interface DevelopmentProvider {
+  readonly issuer: string
+  /** Answers every request under the issuer's path. */
+  readonly handler: (request: IncomingMessage, response: ServerResponse) => void
+  /** Closes its store; the handler answers nothing from then on. */
+  readonly close: () => void
+}
+
+/**
+ * An OIDC provider for development: the real protocol, accounts without passwords.
+ * @param options.issuer URL on loopback, with or without a path (`http://127.0.0.1:7420/idp`)
+ * @param options.file SQLite file for sign-ins, refresh tokens and keys; in memory when absent
+ * @param options.log gets one line an event; never a token
+ */
+export function createProvider(options: {
+  issuer: string
+  file?: string
+  log?: (line: string) => void
+}): DevelopmentProvider {
+  const store = new ProviderStore(options.file ?? ':memory:')
+  const provider = new Provider(options.issuer, configuration(options.issuer, store))
+  // Koa prints what it can't answer for; the log gets it instead.
+  provider.silent = true
+  logEvents(provider, options.log ?? (() => {}))
+  provider.use(ownPages)
+  provider.use(accountPages(provider, DEVELOPMENT_ACCOUNTS))
+  const callback = provider.callback()
+  const prefix = new URL(options.issuer).pathname.replace(/\/$/, '')
+  return {
+    issuer: options.issuer,
+    handler: (request, response) => {
+      // oidc-provider finds the path it is mounted at by comparing these two (as under Express).
+      Object.assign(request, { originalUrl: request.url })
+      request.url = request.url?.slice(prefix.length) || '/'
+      void callback(request, response)
+    },
+    close: () => store.close(),
+  }
+}
+
+function configuration(issuer: string, store: ProviderStore): Configuration {
+  const cookieKey = store.setting('cookie_key', () => randomBytes(32).toString('base64url'))
+  const key = store.setting('signing_key', newSigningKey)
+  return {
+    adapter: (model) => store.adapter(model),
+    clients: Object.values(DEVELOPMENT_CLIENTS).map(nativeClient),
+    jwks: { keys: [JSON.parse(key)] },
+    cookies: { keys: [cookieKey], short: { path: new URL(issuer).pathname } },
+    claims: {
+      openid: ['sub'],
+      profile: ['name', 'preferred_username', 'groups'],
+      email: ['email'],
+    },
+    // Claims go into the ID token, where the broker reads them (OpenID Connect Core section 5.4).
+    conformIdTokenClaims: false,
+    findAccount: (_context, login) => findAccount(login),
+    rotateRefreshToken: true,
+    interactions: { url: (_context, interaction) => `${issuer}/interaction/${interaction.uid}` },
+    ttl: lifetimes,
+    features: {
+      devInteractions: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      userinfo: { enabled: true },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_context, client, token) => token.clientId === client.clientId,
+      },
+      deviceFlow: devicePages,
+    },
+    renderError: (context, out) =>
+      show(context, { title: 'That did not work', text: [out.error_description ?? out.error] }),
+  }
+}
+
+/** Seconds. A browser's sign-in lasts two minutes only, so that the next one may choose another account. */
+const lifetimes: NonNullable<Configuration['ttl']> = {
+  AccessToken: HOUR,
+  AuthorizationCode: 60,
+  DeviceCode: 10 * 60,
+  Grant: 14 * DAY,
+  IdToken: HOUR,
+  Interaction: HOUR,
+  RefreshToken: 14 * DAY,
+  Session: 120,
+}
+
+const devicePages: NonNullable<NonNullable<Configuration['features']>['deviceFlow']> = {
+  enabled: true,
+  mask: '****-****',
+  userCodeInputSource: (context, _form, _out, problem) => {
+    if (problem?.name === 'AbortedError') {
+      return show(context, {
+        title: 'Refused',
+        text: ['Nobody was signed in. You can close this page.'],
+      })
+    }
+    const { action, xsrf } = formOf(context)
+    return show(context, codePage({ action, xsrf, problem: codeProblem(problem) }))
+  },
+  userCodeConfirmSource: (context, _form, _client, _device, code) =>
+    show(context, confirmPage({ ...formOf(context), code })),
+  successSource: (context) =>
+    show(context, { title: 'Signed in', text: ['You can close this page.'] }),
+}
+
+function codeProblem(problem: Error | undefined): string | undefined {
+  if (!problem) return undefined
+  const names: Record<string, string> = {
+    NotFoundError: 'There is no such code.',
+    NoCodeError: 'No code was entered.',
+    ExpiredError: 'That code has expired: start again in your terminal.',
+    AlreadyUsedError: 'That code was used already: start again in your terminal.',
+  }
+  return names[problem.name] ?? 'That did not work.'
+}
+
+/**
+ * What oidc-provider answers with a page that needs JavaScript, or leaves out: the link with the
+ * code leads straight to its confirmation, and the device answer carries an interval of 1 s.
+ */
+async function ownPages(context: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
+  await next()
+  if (context.oidc?.route === 'device_authorization' && context.status === 200) {
+    Object.assign(context.body as object, { interval: 1 })
+  }
+  const code = context.oidc?.params?.user_code
+  if (context.oidc?.route === 'code_verification' && context.method === 'GET' && code) {
+    show(context, confirmPage({ ...formOf(context), code: String(code) }))
+  }
+}
+
+/** Where the device pages post to, and what protects them against forged requests. */
+function formOf(context: KoaContextWithOIDC): { action: string; xsrf: string } {
+  const { state } = context.oidc.session as unknown as { state?: { secret?: string } }
+  return { action: context.oidc.urlFor('code_verification'), xsrf: state?.secret ?? '' }
+}
+
+function show(context: KoaContextWithOIDC, page: Page): void {
+  context.type = 'html'
+  context.body = renderPage(page)
+}
+
+function findAccount(login: string) {
+  const account = DEVELOPMENT_ACCOUNTS.find((candidate) => candidate.login === login)
+  if (!account) return undefined
+  return {
+    accountId: login,
+    claims: () => ({
+      sub: login,
+      preferred_username: login,
+      name: account.name,
+      email: `${login}@jit.localhost`,
+      groups: [...account.groups],
+    }),
+  }
+}
+
+function nativeClient(id: string) {
+  return {
+    client_id: id,
+    client_name: id,
+    application_type: 'native' as const,
+    token_endpoint_auth_method: 'none' as const,
+    grant_types: [
+      'urn:ietf:params:oauth:grant-type:device_code',
+      'authorization_code',
+      'refresh_token',
+    ],
+    response_types: ['code' as const],
+    // RFC 8252 section 7.3: a native client's loopback port is its own choice.
+    redirect_uris: ['http://127.0.0.1/callback'],
+    id_token_signed_response_alg: 'ES256' as const,
+    require_auth_time: true,
+  }
+}
+
+function newSigningKey(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const id = randomBytes(9).toString('base64url')
+  return JSON.stringify({
+    ...privateKey.export({ format: 'jwk' }),
+    alg: 'ES256',
+    use: 'sig',
+    kid: id,
+  })
+}
+
+function logEvents(provider: Provider, log: (line: string) => void): void {
+  const client = (context: KoaContextWithOIDC) => context.oidc?.client?.clientId ?? 'unknown client'
+  const refused = (context: KoaContextWithOIDC, error: errors.OIDCProviderError) => {
+    // A device that polls is told "not yet" every second: nothing to write down.
+    if (error.error === 'authorization_pending') return
+    log(`provider: ${client(context)}: ${error.error}: ${error.error_description ?? error.message}`)
+  }
+  provider.on('grant.success', (context) => {
+    const who = context.oidc.account?.accountId ?? 'nobody'
+    log(`provider: ${client(context)}: tokens for ${who} (${context.oidc.params?.grant_type})`)
+  })
+  provider.on('grant.error', refused)
+  provider.on('authorization.error', refused)
+  provider.on('server_error', (_context, error) => log(`provider: failed: ${error.message}`))
+}
