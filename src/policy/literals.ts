@@ -1,0 +1,113 @@
+import type { PolicyJson } from '@cedar-policy/cedar-wasm/nodejs'
+import { Principal } from '../protocol/principal.ts'
+import {
+  BUILT_IN_ACTIONS,
+  DELIVERIES,
+  SENSITIVITIES,
+  targetTypesOf,
+  tiersOf,
+  type Vocabulary,
+} from './vocabulary.ts'
+
+/** A name in a policy that nothing declares: Cedar's validator lets it pass, and it would never match. */
+export interface UnknownLiteral {
+  /** `group`, `tier`, … */
+  readonly what: string
+  readonly value: string
+  readonly declared: readonly string[]
+}
+
+type Declared = { readonly what: string; readonly names: readonly string[] }
+
+/** What entity ids and compared strings must be among. Principals' own ids are open. */
+interface Names {
+  readonly entities: ReadonlyMap<string, Declared>
+  readonly attributes: ReadonlyMap<string, Declared>
+}
+
+function namesOf(vocabulary: Vocabulary): Names {
+  const tasks = [...vocabulary.tasks]
+  const types = targetTypesOf(vocabulary)
+  return {
+    entities: new Map([
+      ['Group', { what: 'group', names: vocabulary.groups }],
+      ['Environment', { what: 'environment', names: Object.keys(vocabulary.environments) }],
+      ['Target', { what: 'target', names: Object.keys(vocabulary.targets) }],
+      ['Action', { what: 'action', names: [...tasks, ...BUILT_IN_ACTIONS] }],
+      ['Broker', { what: 'broker', names: ['broker'] }],
+    ]),
+    attributes: new Map([
+      ['resource.tier', { what: 'tier', names: tiersOf(vocabulary) }],
+      ['resource.sensitivity', { what: 'sensitivity', names: SENSITIVITIES }],
+      ['resource.type', { what: 'target type', names: types }],
+      ['resource.task', { what: 'task', names: tasks }],
+      ['resource.kind', { what: 'kind of principal', names: Principal.entries.kind.options }],
+      ['context.delivery', { what: 'delivery', names: DELIVERIES }],
+    ]),
+  }
+}
+
+/** Every group, environment, target, action and compared string of a policy that isn't declared. */
+export function unknownLiterals(policy: PolicyJson, vocabulary: Vocabulary): UnknownLiteral[] {
+  const names = namesOf(vocabulary)
+  const found: UnknownLiteral[] = []
+  const check = (declared: Declared | undefined, value: string) => {
+    if (declared && !declared.names.includes(value)) {
+      found.push({ what: declared.what, value, declared: declared.names })
+    }
+  }
+  walk(policy, (node) => {
+    if (typeof node.type === 'string' && typeof node.id === 'string') {
+      check(names.entities.get(node.type), node.id)
+    }
+    for (const [attribute, strings] of comparisons(node)) {
+      for (const value of strings) check(names.attributes.get(attribute), value)
+    }
+  })
+  return found
+}
+
+type Node = Readonly<Record<string, unknown>>
+
+function walk(value: unknown, visit: (node: Node) => void): void {
+  if (typeof value !== 'object' || value === null) return
+  if (!Array.isArray(value)) visit(value as Node)
+  for (const child of Object.values(value)) walk(child, visit)
+}
+
+const COMPARING = ['==', '!=', 'contains', 'containsAll', 'containsAny']
+
+/** Attributes (`resource.tier`) with the strings that they are compared with in this expression. */
+function* comparisons(node: Node): Generator<[attribute: string, strings: string[]]> {
+  for (const operator of COMPARING) {
+    const sides = node[operator] as { left?: unknown; right?: unknown } | undefined
+    if (!sides) continue
+    for (const [one, other] of [
+      [sides.left, sides.right],
+      [sides.right, sides.left],
+    ]) {
+      for (const attribute of attributesIn(one)) yield [attribute, stringsIn(other)]
+    }
+  }
+}
+
+/** `resource.tier` of `resource.tier`, `[resource.tier]`, `if … then resource.tier else …`. */
+function attributesIn(expression: unknown): string[] {
+  const found: string[] = []
+  walk(expression, (node) => {
+    const access = node['.'] as { left?: { Var?: unknown }; attr?: unknown } | undefined
+    if (typeof access?.left?.Var === 'string') found.push(`${access.left.Var}.${access.attr}`)
+  })
+  return found
+}
+
+function stringsIn(expression: unknown): string[] {
+  const found: string[] = []
+  walk(expression, (node) => {
+    if (typeof node.Value === 'string') found.push(node.Value)
+    else if (Array.isArray(node.Value)) {
+      found.push(...node.Value.filter((item) => typeof item === 'string'))
+    }
+  })
+  return found
+}

@@ -1,0 +1,40 @@
+/** How sensitive a target's data is, least first. */
+export const SENSITIVITIES = ['public', 'internal', 'confidential', 'restricted'] as const
+export type Sensitivity = (typeof SENSITIVITIES)[number]
+
+/** How credentials may reach the child, as policies read it in `context.delivery`. */
+export const DELIVERIES = ['env'] as const
+export type Delivery = (typeof DELIVERIES)[number]
+
+/** Actions that are the broker's own: no task may be called like one of them. */
+export const RESERVED_ACTIONS = ['view', 'revoke', 'audit', 'approve'] as const
+
+/** The built-in actions that policies decide on beside tasks. */
+export const BUILT_IN_ACTIONS = ['view', 'revoke', 'audit'] as const
+export type BuiltInAction = (typeof BUILT_IN_ACTIONS)[number]
+
+export type LabelType = 'string' | 'bool' | 'long'
+
+/** Every name that a policy may use, from `broker.yaml`: anything else in a policy is a mistake. */
+export interface Vocabulary {
+  readonly groups: readonly string[]
+  readonly environments: Readonly<Record<string, { readonly tier: string }>>
+  readonly tasks: readonly string[]
+  readonly targets: Readonly<
+    Record<
+      string,
+      { readonly environment: string; readonly sensitivity: Sensitivity; readonly type: string }
+    >
+  >
+  readonly labels: Readonly<Record<string, LabelType>>
+}
+
+/** The tiers of all environments, each once. */
+export function tiersOf(vocabulary: Vocabulary): string[] {
+  return [...new Set(Object.values(vocabulary.environments).map(({ tier }) => tier))]
+}
+
+/** The kinds of all targets, each once. */
+export function targetTypesOf(vocabulary: Vocabulary): string[] {
+  return [...new Set(Object.values(vocabulary.targets).map(({ type }) => type))]
+}
