@@ -42,7 +42,9 @@ export function parsePolicies(
   dir = '',
 ): PolicySet {
   const policies = files.flatMap(({ name, content }) =>
-    splitPolicies(join(dir, name), content).map((source) => parsePolicy(source, vocabulary)),
+    splitPolicies(join(dir, name), content.toWellFormed()).map((source) =>
+      parsePolicy(source, vocabulary),
+    ),
   )
   if (policies.length === 0) throw invalid(dir, 'expected at least one policy')
   checkUnique(policies)

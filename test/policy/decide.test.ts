@@ -52,6 +52,7 @@ describe('a decision on a task', () => {
     ['a label nobody declared', { context: { ...context, labels: { nope: 'x' } } }],
     ['a label of another type', { context: { ...context, labels: { gpus: '8' } } }],
     ['a label that is no whole number', { context: { ...context, labels: { gpus: Number.NaN } } }],
+    ['a reason that is no Unicode text', { context: { ...context, reason: '\ud800' } }],
     ['a context that is none', { context: undefined as never }],
   ])('is no for %s', (_, change) => {
     const set = policySet('@id("yes") permit (principal, action, resource);')
