@@ -2,45 +2,47 @@
  * Every way a `jit` program fails, by a code that scripts may rely on. Codes are added, never
  * renamed. `cli/exit-codes.ts` maps them to exit codes, `broker/problem.ts` to HTTP status.
  */
-export type ErrorCode =
+export const ERROR_CODES = [
   // what the caller wrote
-  | 'usage'
-  | 'config_invalid'
-  | 'policy_invalid'
-  | 'profile_invalid'
-  | 'profile_untrusted'
-  | 'request_invalid'
-  | 'idempotency_conflict'
-  | 'not_found'
+  'usage',
+  'config_invalid',
+  'policy_invalid',
+  'profile_invalid',
+  'profile_untrusted',
+  'request_invalid',
+  'idempotency_conflict',
+  'not_found',
   // who is asking
-  | 'not_signed_in'
-  | 'token_invalid'
-  | 'proof_invalid'
-  | 'proof_replayed'
-  | 'session_ended'
-  | 'sign_in_denied'
-  | 'sign_in_expired'
-  | 'sign_in_failed'
-  | 'issuer_changed'
-  | 'broker_untrusted'
+  'not_signed_in',
+  'token_invalid',
+  'proof_invalid',
+  'proof_replayed',
+  'session_ended',
+  'sign_in_denied',
+  'sign_in_expired',
+  'sign_in_failed',
+  'issuer_changed',
+  'broker_untrusted',
   // what was decided
-  | 'denied'
-  | 'limit_reached'
+  'denied',
+  'limit_reached',
   // what is out of reach
-  | 'broker_unreachable'
-  | 'broker_failed'
-  | 'issuer_unreachable'
-  | 'target_unreachable'
-  | 'target_refused'
-  | 'store_failed'
-  | 'keystore_failed'
+  'broker_unreachable',
+  'broker_failed',
+  'issuer_unreachable',
+  'target_unreachable',
+  'target_refused',
+  'store_failed',
+  'keystore_failed',
   // the wrapped command
-  | 'command_not_found'
-  | 'command_not_executable'
-  | 'grant_ended'
-  | 'ttl_too_short'
-  | 'cancelled'
-  | 'internal'
+  'command_not_found',
+  'command_not_executable',
+  'grant_ended',
+  'ttl_too_short',
+  'cancelled',
+  'internal',
+] as const
+export type ErrorCode = (typeof ERROR_CODES)[number]
 
 /** The one error type: a stable code, a message for people, and what to do about it. */
 export class JitError extends Error {

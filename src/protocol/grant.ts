@@ -110,3 +110,7 @@ export const Receipt = v.object({
   log: LogPosition,
 })
 export type Receipt = v.InferOutput<typeof Receipt>
+
+/** `POST /v1/revoke` */
+export const Receipts = v.object({ receipts: v.array(Receipt) })
+export type Receipts = v.InferOutput<typeof Receipts>
