@@ -5,7 +5,7 @@ import type { TargetKind } from '../../targets/target.ts'
 import type { Mistake, Path } from './document.ts'
 import type { BrokerFile } from './schema.ts'
 import { placeholdersOf } from './template.ts'
-import { isLoopback, isMap, isSecure } from './values.ts'
+import { isLoopback, isMap, isSecure, issuerKey } from './values.ts'
 
 const RESERVED_TASKS: ReadonlySet<string> = new Set(RESERVED_ACTIONS)
 const PASSWORD_IN_URL = /^[a-z][a-z0-9+.-]*:\/\/[^\s/@]*:[^\s/@]+@/i
@@ -48,8 +48,9 @@ function* checkIssuers({ identity, dangerously_allow_plain_http }: BrokerFile): 
   const seen = new Set<string>()
   for (const [index, { issuer }] of identity.entries()) {
     const path = ['identity', index, 'issuer']
-    if (seen.has(issuer)) yield { path, message: 'expected each issuer once' }
-    seen.add(issuer)
+    if (seen.has(issuerKey(issuer)))
+      yield { path, message: 'expected each issuer once, whatever its scheme' }
+    seen.add(issuerKey(issuer))
     if (!dangerously_allow_plain_http && !isSecure(issuer)) {
       yield { path, message: 'expected https, or http on loopback' }
     }

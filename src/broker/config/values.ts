@@ -107,3 +107,9 @@ export function isSecure(text: string): boolean {
   const url = new URL(text)
   return url.protocol === 'https:' || isLoopback(url)
 }
+
+/** What a principal's id starts with: host and path. Two issuers that share it would share their people. */
+export function issuerKey(issuer: string): string {
+  const { host, pathname } = new URL(issuer)
+  return `${host}${pathname.replace(/\/+$/, '')}`
+}

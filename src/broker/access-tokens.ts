@@ -1,0 +1,112 @@
+import { type CryptoKey, errors, jwtVerify, SignJWT } from 'jose'
+import * as v from 'valibot'
+import type { Clock } from '../lib/clock.ts'
+import { JitError } from '../lib/errors.ts'
+import { parse } from '../protocol/parse.ts'
+
+/** A key that session tokens are signed with, or were. */
+export interface AccessTokenKey {
+  readonly kid: string
+  readonly alg: 'EdDSA' | 'ES256'
+  readonly publicKey: CryptoKey
+  readonly privateKey: CryptoKey
+}
+
+/** What a session's token says. Times are seconds since the epoch. */
+export interface AccessTokenClaims {
+  /** The principal's id. */
+  readonly subject: string
+  readonly session: string
+  readonly clientId: string
+  /** Thumbprint of the key it is bound to (RFC 9449 section 6). */
+  readonly jkt: string
+  readonly id: string
+  readonly issuedAt: number
+  readonly expiresAt: number
+}
+
+export interface AccessTokens {
+  issue(claims: AccessTokenClaims): Promise<string>
+  /** @throws JitError `token_invalid` */
+  verify(token: string): Promise<AccessTokenClaims>
+}
+
+// Grant tokens are of another typ, issuer and key: neither passes for the other (RFC 8725 section 3.11).
+const TYP = 'at+jwt'
+const MAX_LENGTH = 8192
+
+const Payload = v.object({
+  sub: v.string(),
+  sid: v.string(),
+  client_id: v.string(),
+  jti: v.string(),
+  iat: v.number(),
+  exp: v.number(),
+  cnf: v.object({ jkt: v.string() }),
+})
+
+/**
+ * Session tokens of this broker (RFC 9068), for itself alone.
+ * @param options `issuer`: the broker's URL, their audience too; `keys`: the first one signs, all verify
+ */
+export function createAccessTokens({
+  issuer,
+  keys,
+  clock,
+}: {
+  readonly issuer: string
+  readonly keys: readonly [AccessTokenKey, ...AccessTokenKey[]]
+  readonly clock: Clock
+}): AccessTokens {
+  const [current] = keys
+  const byId = new Map(keys.map((key) => [key.kid, key]))
+  const keyFor = ({ kid, alg }: { kid?: string; alg: string }) => {
+    const key = kid === undefined ? undefined : byId.get(kid)
+    if (key?.alg !== alg) throw new errors.JWKSNoMatchingKey()
+    return key.publicKey
+  }
+  return {
+    issue: ({ subject, session, clientId, jkt, id, issuedAt, expiresAt }) =>
+      new SignJWT({ sid: session, client_id: clientId, cnf: { jkt } })
+        .setProtectedHeader({ typ: TYP, alg: current.alg, kid: current.kid })
+        .setIssuer(issuer)
+        .setAudience(issuer)
+        .setSubject(subject)
+        .setJti(id)
+        .setIssuedAt(issuedAt)
+        .setExpirationTime(expiresAt)
+        .sign(current.privateKey),
+    verify: async (token) => {
+      if (token.length > MAX_LENGTH) throw invalid('larger than 8 KiB')
+      try {
+        const options = { issuer, audience: issuer, typ: TYP, currentDate: new Date(clock.now()) }
+        const algorithms = ['EdDSA', 'ES256']
+        const { payload } = await jwtVerify(token, keyFor, { ...options, algorithms })
+        return readPayload(payload)
+      } catch (cause) {
+        if (cause instanceof JitError) throw cause
+        throw invalid(
+          cause instanceof errors.JWTExpired ? 'expired' : 'not one of this broker',
+          cause,
+        )
+      }
+    },
+  }
+}
+
+function readPayload(payload: unknown): AccessTokenClaims {
+  const claims = parse(Payload, payload, { what: 'access token', code: 'token_invalid' })
+  return {
+    subject: claims.sub,
+    session: claims.sid,
+    clientId: claims.client_id,
+    jkt: claims.cnf.jkt,
+    id: claims.jti,
+    issuedAt: claims.iat,
+    expiresAt: claims.exp,
+  }
+}
+
+function invalid(problem: string, cause?: unknown): JitError {
+  return new JitError('token_invalid', `access token: ${problem}`, { cause })
+}

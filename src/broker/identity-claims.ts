@@ -1,0 +1,95 @@
+import type { JWTPayload } from 'jose'
+import * as v from 'valibot'
+import { escapeForDisplay } from '../lib/escape.ts'
+import { parse } from '../protocol/parse.ts'
+import type { IdentityConfig } from './config/config.ts'
+import { issuerKey } from './config/values.ts'
+
+/** What an identity token says of the person. Times are seconds since the epoch. */
+export interface IdentityClaims {
+  /** Unique over issuers: `<issuer host and path>/<sub>`, the sub percent-encoded. */
+  readonly id: string
+  readonly subject: string
+  /** For people to read; never decided upon. */
+  readonly name: string
+  /** Absent where the token carries none: providers leave them out when refreshing. */
+  readonly groups?: readonly string[]
+  /** When the person really signed in. */
+  readonly authTime?: number
+  readonly acr?: string
+  readonly amr?: readonly string[]
+  readonly issuedAt: number
+  readonly expiresAt: number
+}
+
+const Time = v.pipe(v.number('expected seconds'), v.safeInteger('expected whole seconds'))
+const Word = v.pipe(v.string('expected text'), v.maxLength(256, 'expected at most 256 characters'))
+const Words = v.pipe(
+  v.array(Word, 'expected a list of texts'),
+  v.maxLength(1000, 'expected at most 1000 entries'),
+)
+// OpenID Connect Core 1.0 section 2: at most 255 ASCII characters.
+const Subject = v.pipe(
+  v.string('expected text'),
+  v.regex(/^[\x20-\x7e]{1,255}$/, 'expected 1 to 255 ASCII characters'),
+)
+
+const Claims = v.object({
+  sub: Subject,
+  iat: Time,
+  exp: Time,
+  auth_time: v.exactOptional(v.pipe(Time, v.minValue(0, 'expected seconds since the epoch'))),
+  acr: v.exactOptional(Word),
+  amr: v.exactOptional(Words),
+  groups: v.exactOptional(Words),
+})
+
+/**
+ * The claims of a verified payload.
+ * @param latest seconds since the epoch that no sign-in can be after
+ * @throws JitError `token_invalid`: a claim of the wrong type or size
+ */
+export function readClaims(
+  payload: JWTPayload,
+  { issuer, groupsClaim }: IdentityConfig,
+  latest: number,
+): IdentityClaims {
+  const { sub, iat, exp, auth_time, acr, amr } = payload
+  const known = { sub, iat, exp, auth_time, acr, amr, groups: own(payload, groupsClaim) }
+  const present = Object.fromEntries(
+    Object.entries(known).filter(([, value]) => value !== undefined),
+  )
+  const schema = v.pipe(
+    Claims,
+    v.check((claims) => (claims.auth_time ?? 0) <= latest, 'auth_time is in the future'),
+  )
+  const claims = parse(schema, present, { what: 'identity token', code: 'token_invalid' })
+  return {
+    id: `${issuerKey(issuer)}/${encodeSubject(claims.sub)}`,
+    subject: claims.sub,
+    name: nameOf(payload, claims.sub),
+    ...(claims.groups ? { groups: [...new Set(claims.groups)] } : {}),
+    ...(claims.auth_time === undefined ? {} : { authTime: claims.auth_time }),
+    ...(claims.acr === undefined ? {} : { acr: claims.acr }),
+    ...(claims.amr === undefined ? {} : { amr: claims.amr }),
+    issuedAt: claims.iat,
+    expiresAt: claims.exp,
+  }
+}
+
+function own(payload: JWTPayload, claim: string): unknown {
+  return Object.hasOwn(payload, claim) ? payload[claim] : undefined
+}
+
+/** A slash in a sub would let one issuer's people take ids under another's path. */
+function encodeSubject(subject: string): string {
+  return subject.replace(/[^A-Za-z0-9._~@|:+=-]/g, encodeURIComponent)
+}
+
+function nameOf({ preferred_username, email, name }: JWTPayload, subject: string): string {
+  const chosen = [preferred_username, email, name].find(
+    (candidate) => typeof candidate === 'string' && candidate.trim() !== '',
+  )
+  const shown = escapeForDisplay(typeof chosen === 'string' ? chosen.slice(0, 256) : subject)
+  return shown.slice(0, 256)
+}
