@@ -1,16 +1,10 @@
-import { type CryptoKey, errors, jwtVerify, SignJWT } from 'jose'
+import { createPublicKey } from 'node:crypto'
+import { errors, jwtVerify, SignJWT } from 'jose'
 import * as v from 'valibot'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { parse } from '../protocol/parse.ts'
-
-/** A key that session tokens are signed with, or were. */
-export interface AccessTokenKey {
-  readonly kid: string
-  readonly alg: 'EdDSA' | 'ES256'
-  readonly publicKey: CryptoKey
-  readonly privateKey: CryptoKey
-}
+import type { SigningKey } from './keys.ts'
 
 /** What a session's token says. Times are seconds since the epoch. */
 export interface AccessTokenClaims {
@@ -55,20 +49,25 @@ export function createAccessTokens({
   clock,
 }: {
   readonly issuer: string
-  readonly keys: readonly [AccessTokenKey, ...AccessTokenKey[]]
+  readonly keys: readonly [SigningKey, ...SigningKey[]]
   readonly clock: Clock
 }): AccessTokens {
   const [current] = keys
-  const byId = new Map(keys.map((key) => [key.kid, key]))
+  const byId = new Map(
+    keys.map(({ kid, algorithm, privateKey }) => [
+      kid,
+      { algorithm, publicKey: createPublicKey(privateKey) },
+    ]),
+  )
   const keyFor = ({ kid, alg }: { kid?: string; alg: string }) => {
     const key = kid === undefined ? undefined : byId.get(kid)
-    if (key?.alg !== alg) throw new errors.JWKSNoMatchingKey()
+    if (key?.algorithm !== alg) throw new errors.JWKSNoMatchingKey()
     return key.publicKey
   }
   return {
     issue: ({ subject, session, clientId, jkt, id, issuedAt, expiresAt }) =>
       new SignJWT({ sid: session, client_id: clientId, cnf: { jkt } })
-        .setProtectedHeader({ typ: TYP, alg: current.alg, kid: current.kid })
+        .setProtectedHeader({ typ: TYP, alg: current.algorithm, kid: current.kid })
         .setIssuer(issuer)
         .setAudience(issuer)
         .setSubject(subject)

@@ -1,6 +1,8 @@
-import { generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
-import { beforeAll, expect, test } from 'vitest'
-import { type AccessTokenKey, createAccessTokens } from '../../src/broker/access-tokens.ts'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { SignJWT, UnsecuredJWT } from 'jose'
+import { expect, test } from 'vitest'
+import { createAccessTokens } from '../../src/broker/access-tokens.ts'
+import type { SigningKey } from '../../src/broker/keys.ts'
 import { NOW, stillClock } from './provider.ts'
 
 const ISSUER = 'https://jit.acme.dev'
@@ -13,15 +15,14 @@ const CLAIMS = {
   issuedAt: NOW,
   expiresAt: NOW + 900,
 }
-let first: AccessTokenKey
-let second: AccessTokenKey
 
-beforeAll(async () => {
-  first = { kid: 'one', alg: 'EdDSA', ...(await generateKeyPair('EdDSA')) }
-  second = { kid: 'two', alg: 'ES256', ...(await generateKeyPair('ES256')) }
-})
+function keyOf(kid: string, algorithm: SigningKey['algorithm'], privateKey: KeyObject): SigningKey {
+  return { kid, algorithm, privateKey, publicJwk: {} }
+}
+const first = keyOf('one', 'EdDSA', generateKeyPairSync('ed25519').privateKey)
+const second = keyOf('two', 'ES256', generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
 
-const tokensOf = (keys: [AccessTokenKey, ...AccessTokenKey[]], clock = stillClock()) =>
+const tokensOf = (keys: [SigningKey, ...SigningKey[]], clock = stillClock()) =>
   createAccessTokens({ issuer: ISSUER, keys, clock })
 
 test('what was issued is read back, also after the keys were rotated', async () => {
