@@ -14,6 +14,10 @@ const PASSWORD_IN_URL = /^[a-z][a-z0-9+.-]*:\/\/[^\s/@]*:[^\s/@]+@/i
 export function* checkFile(file: BrokerFile): Generator<Mistake> {
   yield* checkTransport(file)
   yield* checkIssuers(file)
+  for (const key of ['groups', 'approvers'] as const) {
+    const again = file[key].findIndex((group, index) => file[key].indexOf(group) !== index)
+    if (again >= 0) yield { path: [key, again], message: 'expected each group once' }
+  }
   for (const task of Object.keys(file.tasks)) {
     if (RESERVED_TASKS.has(task))
       yield { path: ['tasks', task], message: 'expected another name: this one is reserved' }

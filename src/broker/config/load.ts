@@ -13,6 +13,7 @@ import { keyMessage } from './values.ts'
 
 type Kinds = readonly TargetKind<unknown>[]
 
+const TARGET_NAMES = Object.keys(TARGET_KEYS)
 const DEFAULT_TTL = 900
 const DEFAULT_MAX_TTL = 3600
 
@@ -100,14 +101,25 @@ function explain(issue: v.BaseIssue<unknown>, schema: Schema<unknown>, path: Pat
   if (!issue.message.startsWith('Invalid ')) return issue.message
   if (issue.input === undefined) return 'expected a value: this key is required'
   if (issue.expected === 'never') {
-    // Only a key of the target itself can be told from the kind's schema.
-    const known =
-      path.length === 1 && 'entries' in schema ? Object.keys(schema.entries as object) : []
-    return known.length > 0
-      ? keyMessage(String(path[0]), [...Object.keys(TARGET_KEYS), ...known])
-      : 'unknown key'
+    const known = [
+      ...knownKeys(schema, path.slice(0, -1)),
+      ...(path.length > 1 ? [] : TARGET_NAMES),
+    ]
+    return keyMessage(String(path.at(-1)), known)
   }
   return `expected ${issue.expected ?? 'another value'}`
+}
+
+/** The keys that a schema knows at a place; kinds bring schemas of their own. */
+function knownKeys(schema: unknown, path: Path): string[] {
+  const { pipe, wrapped, entries, value, item } = schema as Partial<Record<string, unknown>>
+  if (Array.isArray(pipe))
+    return pipe.flatMap((step) => knownKeys({ ...step, pipe: undefined }, path))
+  if (wrapped) return knownKeys(wrapped, path)
+  const [key, ...rest] = path
+  if (key === undefined) return Object.keys(entries ?? {})
+  const next = (entries as Record<string, unknown> | undefined)?.[key] ?? value ?? item
+  return next ? knownKeys(next, rest) : []
 }
 
 function resolvePaths(file: BrokerFile, directory: string) {

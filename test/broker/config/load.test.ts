@@ -120,6 +120,27 @@ describe('each mistake is one error with file, line, path and what was expected'
       "broker.yaml:20: targets.shop-db.admn: unknown key: did you mean 'admin'?",
     ],
     [
+      "an unknown key deep in a kind's own part",
+      sampleWith('{ roles: [readonly] }', '{ rols: [readonly] }'),
+      "broker.yaml:21: targets.shop-db.tasks.plan.rols: unknown key: did you mean 'roles'?",
+    ],
+    [
+      'a group twice',
+      sampleWith(
+        'groups: [shop-devs, platform-oncall]',
+        'groups: [platform-oncall, platform-oncall]',
+      ),
+      'broker.yaml:9: groups.1: expected each group once',
+    ],
+    [
+      'two issuers whose people would share ids',
+      sampleWith(
+        '    groups: groups\n',
+        '  - issuer: https://IDP.acme.dev/\n    clients: { x: human }\n',
+      ),
+      'broker.yaml:8: identity.1.issuer: expected each issuer once, whatever its scheme',
+    ],
+    [
       'a loader variable',
       sampleWith('PG_CONN_STR', 'LD_PRELOAD'),
       'broker.yaml:25: targets.shop-db.env.LD_PRELOAD: expected another variable: this one decides what programs run or trust',
