@@ -1,0 +1,71 @@
+import * as v from 'valibot'
+import { ERROR_CODES, type ErrorCode, JitError } from '../lib/errors.ts'
+import { escapeForDisplay } from '../lib/escape.ts'
+import { type HttpAnswer, send } from '../lib/http.ts'
+import { ID_TOKEN_TYPE, TOKEN_EXCHANGE_GRANT, TokenResponse } from '../protocol/oauth.ts'
+import { parseJson } from '../protocol/parse.ts'
+import { createProof, type SessionKey } from './proof.ts'
+
+/**
+ * Trades an identity token for a session at the broker (RFC 8693), bound to `key` (RFC 9449). With
+ * the key of a session it renews that session, with a new key it opens one.
+ * @throws JitError the broker's code; `sign_in_failed` for an OAuth error without one; `broker_unreachable`
+ */
+export async function exchangeToken(exchange: {
+  broker: string
+  idToken: string
+  key: SessionKey
+  now: number
+  signal?: AbortSignal
+}): Promise<TokenResponse> {
+  const url = new URL(`${exchange.broker}/oauth/token`)
+  const proof = createProof(exchange.key, { method: 'POST', url, now: exchange.now })
+  const answer = await send({
+    method: 'POST',
+    url,
+    headers: { 'content-type': 'application/x-www-form-urlencoded', dpop: proof },
+    body: new URLSearchParams({
+      grant_type: TOKEN_EXCHANGE_GRANT,
+      subject_token: exchange.idToken,
+      subject_token_type: ID_TOKEN_TYPE,
+    }).toString(),
+    ...(exchange.signal ? { signal: exchange.signal } : {}),
+  })
+  if (answer.status !== 200) throw refusal(answer)
+  return parseJson(TokenResponse, answer.body, {
+    what: "the broker's token response",
+    code: 'broker_failed',
+  })
+}
+
+/** RFC 6749 section 5.2, with the broker's own `code` where it says one, or a problem document. */
+const Refusal = v.object({
+  error: v.exactOptional(v.string()),
+  error_description: v.exactOptional(v.string()),
+  code: v.exactOptional(v.string()),
+  detail: v.exactOptional(v.string()),
+  hint: v.exactOptional(v.string()),
+})
+
+function refusal(answer: HttpAnswer): JitError {
+  if (answer.status >= 500) {
+    return new JitError('broker_failed', `the broker answered ${answer.status} to the sign-in`)
+  }
+  const said = parseJson(Refusal, answer.body, {
+    what: "the broker's refusal",
+    code: 'broker_failed',
+  })
+  const reason = said.error_description ?? said.detail ?? said.error ?? `status ${answer.status}`
+  const hint = said.hint === undefined ? {} : { hint: escapeForDisplay(said.hint) }
+  return new JitError(
+    codeOf(said),
+    `the broker refused the sign-in: ${escapeForDisplay(reason)}`,
+    hint,
+  )
+}
+
+function codeOf(said: v.InferOutput<typeof Refusal>): ErrorCode {
+  const known = ERROR_CODES.find((code) => code === said.code)
+  if (known) return known
+  return said.error === 'invalid_dpop_proof' ? 'proof_invalid' : 'sign_in_failed'
+}

@@ -1,0 +1,90 @@
+import { send } from '../lib/http.ts'
+import { AuditPage } from '../protocol/audit.ts'
+import { type Grant, Grants, Receipt, Receipts } from '../protocol/grant.ts'
+import type { Schema } from '../protocol/parse.ts'
+import { WhoAmI } from '../protocol/principal.ts'
+import { readAnswer } from './answer.ts'
+import type { Authorizer } from './authorizer.ts'
+
+/** Whose grants to revoke at once. */
+export type RevokeFilter = { readonly scope: 'mine' | 'all' } | { readonly user: string }
+
+/** The broker's plain HTTP, for one session. Every method may throw `JitError` with the broker's own code. */
+export interface BrokerClient {
+  readonly url: string
+  whoami(): Promise<WhoAmI>
+  /** Grants that are not over yet, and those that ended lately. */
+  grants(scope: 'mine' | 'all'): Promise<readonly Grant[]>
+  /** @throws JitError `not_found` */
+  grant(id: string): Promise<Grants>
+  /** @throws JitError `not_found` */
+  revoke(id: string): Promise<Receipt>
+  revokeMany(filter: RevokeFilter): Promise<readonly Receipt[]>
+  /** The entries after `seq`; from the first when absent. */
+  audit(after?: number): Promise<AuditPage>
+}
+
+/** @param options.broker URL without a trailing slash */
+export function createBrokerClient(options: {
+  broker: string
+  authorizer: Authorizer
+  signal?: AbortSignal
+}): BrokerClient {
+  const { broker } = options
+  const call = <T>(method: 'GET' | 'POST', path: string, ask: Ask<T>) =>
+    request({ ...options, method, url: new URL(`${broker}${path}`), ...ask })
+  const at = (id: string) => `/v1/grants/${encodeURIComponent(id)}`
+  return {
+    url: broker,
+    whoami: () => call('GET', '/v1/whoami', { schema: WhoAmI, what: 'answer to whoami' }),
+    grants: async (scope) =>
+      (await call('GET', `/v1/grants?scope=${scope}`, { schema: Grants, what: 'grants' })).grants,
+    grant: (id) => call('GET', at(id), { schema: Grants, what: 'grant' }),
+    revoke: (id) =>
+      call('POST', `${at(id)}/revoke`, { schema: Receipt, what: 'receipt', timeout: 30_000 }),
+    revokeMany: async (filter) =>
+      (
+        await call('POST', '/v1/revoke', {
+          schema: Receipts,
+          what: 'receipts',
+          json: filter,
+          timeout: 60_000,
+        })
+      ).receipts,
+    audit: (after) =>
+      call('GET', after === undefined ? '/v1/audit' : `/v1/audit?after=${after}`, {
+        schema: AuditPage,
+        what: 'audit log',
+      }),
+  }
+}
+
+interface Ask<T> {
+  readonly schema: Schema<T>
+  /** Names the answer in an error. */
+  readonly what: string
+  readonly json?: unknown
+  /** Milliseconds. */
+  readonly timeout?: number
+}
+
+async function request<T>(
+  options: Ask<T> & {
+    method: 'GET' | 'POST'
+    url: URL
+    authorizer: Authorizer
+    signal?: AbortSignal
+  },
+): Promise<T> {
+  const { method, url, authorizer, json } = options
+  const proof = await authorizer.headers({ method, url })
+  const answer = await send({
+    method,
+    url,
+    headers: { ...proof, ...(json === undefined ? {} : { 'content-type': 'application/json' }) },
+    ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+    ...(options.signal ? { signal: options.signal } : {}),
+    ...(options.timeout ? { timeout: options.timeout } : {}),
+  })
+  return readAnswer(options.schema, answer, options.what)
+}
