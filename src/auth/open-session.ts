@@ -1,0 +1,40 @@
+import type { Keystore } from '../keystore/keystore.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { IdentityProvider } from './discovery.ts'
+import { exchangeToken } from './exchange.ts'
+import { newSessionKey } from './proof.ts'
+import type { IdentityTokens } from './provider.ts'
+import { fieldsOf, type StoredSession, writeSession } from './session.ts'
+
+/**
+ * Opens a session at the broker for someone who has just signed in, under a new key, and keeps it.
+ * @throws JitError `sign_in_failed` or the broker's code, `broker_unreachable`, `keystore_failed`
+ */
+export async function openSession(signIn: {
+  broker: string
+  provider: IdentityProvider
+  tokens: IdentityTokens
+  keystore: Keystore
+  clock: Clock
+  signal: AbortSignal
+}): Promise<StoredSession> {
+  const { broker, provider, tokens, clock } = signIn
+  const key = newSessionKey()
+  const response = await exchangeToken({
+    broker,
+    idToken: tokens.idToken,
+    key,
+    now: clock.now(),
+    signal: signIn.signal,
+  })
+  const session: StoredSession = {
+    broker,
+    issuer: provider.issuer,
+    client_id: provider.clientId,
+    ...fieldsOf(response, clock.now()),
+    ...(tokens.refreshToken ? { refresh_token: tokens.refreshToken } : {}),
+    jwk: key,
+  }
+  await writeSession(signIn.keystore, session)
+  return session
+}
