@@ -35,7 +35,7 @@ export function normaliseRemote(remote: string): string {
 function repositoryName(parts: { authority: string; path: string; defaultPort: string }): string {
   const [, host = '', port = ''] = AUTHORITY.exec(parts.authority) ?? []
   const segments = parts.path.split('/').filter((segment) => segment !== '')
-  const last = segments.pop()?.replace(/\.git$/, '') ?? ''
+  const last = segments.pop()?.replace(/(?:\.git)+$/, '') ?? ''
   segments.push(last)
   const name = host.toLowerCase().replace(/\.$/, '')
   const odd = segments.some((segment) => /^\.{0,2}$/.test(segment))
