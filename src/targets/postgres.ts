@@ -1,0 +1,147 @@
+import { JitError } from '../lib/errors.ts'
+import {
+  type Address,
+  type Admin,
+  clientAddress,
+  PostgresConfig,
+  parseAdminUrl,
+} from './postgres/config.ts'
+import { Connection } from './postgres/connection.ts'
+import { mintSql } from './postgres/mint.ts'
+import { revokeRole } from './postgres/revoke.ts'
+import { newPassword, scramVerifier } from './postgres/scram.ts'
+import { allRoles, type Facts, factsQuery, handlesQuery, readFacts } from './postgres/server.ts'
+import type {
+  Credential,
+  LeaseIntent,
+  LeaseToRevoke,
+  Minted,
+  RevocationOutcome,
+  Target,
+  TargetContext,
+  TargetKind,
+} from './target.ts'
+
+const VARIABLES = ['PGHOST', 'PGPORT', 'PGUSER', 'PGPASSWORD', 'PGDATABASE', 'PGSSLMODE']
+
+/** What libpq would rather use, or that names another server, user or way to sign in (PostgreSQL manual, 32.15). */
+const COMPETING = [
+  'PGHOSTADDR',
+  'PGSERVICE',
+  'PGSERVICEFILE',
+  'PGPASSFILE',
+  'PGOPTIONS',
+  'PGSSLCERT',
+  'PGSSLKEY',
+  'PGSSLCERTMODE',
+  'PGREQUIRESSL',
+  'PGREQUIREPEER',
+  'PGREQUIREAUTH',
+  'PGCHANNELBINDING',
+  'PGGSSENCMODE',
+  'PGTARGETSESSIONATTRS',
+]
+
+/** A role per lease at a PostgreSQL server, 15 or later. */
+export const postgresKind: TargetKind<PostgresConfig> = {
+  type: 'postgres',
+  config: PostgresConfig,
+  valueNames: ['url', 'host', 'port', 'user', 'password', 'database', 'sslmode'],
+  create: (config, context) => new PostgresTarget(config, context),
+}
+
+class PostgresTarget implements Target {
+  readonly type = 'postgres'
+  readonly revocability = 'hard'
+  readonly recoverable = 'by-name'
+  readonly name: string
+  readonly tasks: ReadonlySet<string>
+  readonly variables = VARIABLES
+  readonly #config: PostgresConfig
+  readonly #admin: Admin
+  readonly #connection: Connection
+  #facts: Promise<Facts> | undefined
+
+  constructor(config: PostgresConfig, context: TargetContext) {
+    this.name = context.name
+    this.tasks = new Set(Object.keys(config.tasks))
+    this.#config = config
+    this.#admin = parseAdminUrl(context.resolveReference(config.admin), context.name)
+    this.#connection = new Connection(context.name, this.#admin)
+  }
+
+  rights(task: string): readonly string[] {
+    return this.#config.tasks[task]?.roles ?? []
+  }
+
+  /** The cluster's system identifier and the database's OID, after checking the administrator and every task's roles. */
+  async identity(signal: AbortSignal): Promise<string> {
+    this.#facts = undefined
+    return (await this.#readFacts(signal)).identity
+  }
+
+  async mint(lease: LeaseIntent, signal: AbortSignal): Promise<Minted> {
+    const task = this.#config.tasks[lease.grant.task]
+    if (!task) throw new JitError('target_refused', `${this.name}: no task '${lease.grant.task}'`)
+    const password = newPassword()
+    const [facts, verifier] = await Promise.all([this.#readFacts(signal), scramVerifier(password)])
+    const { handle, mintBy, expiresAt } = lease
+    const sql = mintSql({ handle, mintBy, expiresAt, verifier, task }, facts)
+    const [row] = await this.#connection.run(sql, signal)
+    return {
+      credential: credentialFor(clientAddress(this.#admin, this.#config.address), {
+        user: handle,
+        password,
+      }),
+      externalId: String(row?.oid),
+    }
+  }
+
+  async revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome> {
+    const facts = await this.#readFacts(signal)
+    return revokeRole({ lease, facts, connection: this.#connection, signal })
+  }
+
+  async *sweep(handlePrefix: string, signal: AbortSignal): AsyncIterable<string> {
+    for (const { rolname } of await this.#connection.run(handlesQuery(handlePrefix), signal)) {
+      yield String(rolname)
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close()
+  }
+
+  #readFacts(signal: AbortSignal): Promise<Facts> {
+    this.#facts ??= this.#askFacts(signal).catch((error: unknown) => {
+      this.#facts = undefined
+      throw error
+    })
+    return this.#facts
+  }
+
+  async #askFacts(signal: AbortSignal): Promise<Facts> {
+    const rows = await this.#connection.run(factsQuery(allRoles(this.#config.tasks)), signal)
+    return readFacts(rows, this.name)
+  }
+}
+
+function credentialFor(
+  { host, port, database, sslmode }: Address,
+  { user, password }: { user: string; password: string },
+): Credential {
+  const authority = `${user}:${password}@${host.includes(':') ? `[${host}]` : host}:${port}`
+  const url = `postgres://${authority}/${encodeURIComponent(database)}?sslmode=${sslmode}`
+  return {
+    values: { url, host, port: String(port), user, password, database, sslmode },
+    env: {
+      PGHOST: host,
+      PGPORT: String(port),
+      PGUSER: user,
+      PGPASSWORD: password,
+      PGDATABASE: database,
+      PGSSLMODE: sslmode,
+    },
+    unset: COMPETING,
+  }
+}

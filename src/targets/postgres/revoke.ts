@@ -1,0 +1,103 @@
+import { JitError } from '../../lib/errors.ts'
+import type { LeaseToRevoke, RevocationOutcome } from '../target.ts'
+import type { Cleaning } from './cleaning.ts'
+import { type Closed, closeSql, dropIfIdleSql, readClosed } from './closing.ts'
+import type { Connection, Run } from './connection.ts'
+import { clearLeftovers } from './leftovers.ts'
+import { ownerFromComment } from './mint.ts'
+import { rollBackPrepared } from './prepared.ts'
+import type { Facts } from './server.ts'
+import { endSessions } from './sessions.ts'
+
+/** Past `mintBy` by this much (milliseconds), a role that isn't there won't come any more. */
+const SETTLING_MARGIN = 2_000
+
+interface Revoking {
+  readonly lease: LeaseToRevoke
+  readonly connection: Connection
+  readonly facts: Facts
+  readonly signal: AbortSignal
+  readonly run: Run
+}
+
+/** Undoes a lease, in the order that leaves no way back: close, end sessions, clear away, drop. */
+export async function revokeRole(revoking: Omit<Revoking, 'run'>): Promise<RevocationOutcome> {
+  const { connection, signal } = revoking
+  const work: Revoking = { ...revoking, run: (sql) => connection.run(sql, signal) }
+  const closed = await close(work)
+  const oids = roleOids(work.lease, closed)
+  if (closed.oid === null) return absent(work, { closed, oids })
+  if (await dropped(work, oids)) return { kind: 'revoked' }
+  const sessions = await endSessions(work.run, oids, signal)
+  return finish(work, { oid: closed.oid, comment: closed.comment, sessions })
+}
+
+async function close({ lease, facts, run }: Revoking): Promise<Closed> {
+  return readClosed(await run(closeSql(lease.handle, facts)))
+}
+
+/** The role by its name, and the one the ledger knows: they differ when somebody dropped it behind our back. */
+function roleOids({ externalId }: LeaseToRevoke, { oid }: Closed): number[] {
+  const known =
+    externalId !== undefined && /^\d{1,10}$/.test(externalId) ? [Number(externalId)] : []
+  return [...new Set(oid === null ? known : [oid, ...known])]
+}
+
+async function dropped({ lease, run }: Revoking, oids: readonly number[]): Promise<boolean> {
+  const [row] = await run(dropIfIdleSql(lease.handle, oids))
+  return row?.gone === true
+}
+
+async function absent(
+  { lease, run, signal }: Revoking,
+  { closed, oids }: { closed: Closed; oids: readonly number[] },
+): Promise<RevocationOutcome> {
+  const mayCome = !lease.confirmed && closed.now <= lease.mintBy + SETTLING_MARGIN
+  if (mayCome) return { kind: 'unsettled' }
+  const sessions = oids.length > 0 ? await endSessions(run, oids, signal) : 0
+  return { kind: 'revoked', detail: ['the role was already gone', ...ended(sessions)].join(', ') }
+}
+
+function ended(sessions: number): string[] {
+  return sessions === 0 ? [] : [`sessions ended: ${sessions}`]
+}
+
+interface Closing {
+  readonly oid: number
+  readonly comment: string | null
+  readonly sessions: number
+}
+
+/** No login, membership or session is left: what fails from here on is cleaning. */
+async function finish(work: Revoking, closing: Closing): Promise<RevocationOutcome> {
+  const details = ended(closing.sessions)
+  const outcome = (cleanup?: string): RevocationOutcome => ({
+    kind: 'revoked',
+    ...(details.length > 0 ? { detail: details.join(', ') } : {}),
+    ...(cleanup === undefined ? {} : { cleanup }),
+  })
+  try {
+    const cleaning = cleaningOf(work, closing)
+    const { count, kept } = await rollBackPrepared(cleaning)
+    if (count > 0) details.push(`prepared transactions rolled back: ${count}`)
+    if (kept.length > 0) details.push(`prepared as ${cleaning.owner}, perhaps by another: ${kept}`)
+    await clearLeftovers(cleaning)
+    await work.run(`DROP ROLE "${work.lease.handle}"`)
+    return outcome()
+  } catch (error) {
+    if (work.signal.aborted) throw error
+    return outcome(JitError.from(error).message)
+  }
+}
+
+function cleaningOf(work: Revoking, { oid, comment }: Closing): Cleaning {
+  const { connection, facts, lease, run, signal } = work
+  return {
+    handle: lease.handle,
+    oid,
+    owner: ownerFromComment(comment),
+    facts,
+    run,
+    inDatabase: (database, task) => connection.inDatabase(database, signal, task),
+  }
+}

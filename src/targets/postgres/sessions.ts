@@ -1,0 +1,96 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import * as v from 'valibot'
+import { JitError } from '../../lib/errors.ts'
+import { parse } from '../../protocol/parse.ts'
+import type { Run } from './connection.ts'
+import { block, numberArray, textArray } from './sql.ts'
+
+/** How long a sign-in that had begun before the role was closed may take (milliseconds). */
+const STARTING_GRACE = 1_000
+const PATIENCE = 8_000
+const FIRST_PAUSE = 3
+const LONGEST_PAUSE = 50
+
+/**
+ * Backends that are still starting. They hold a lock on their virtual transaction from before they authenticate, but
+ * have no user in `pg_stat_activity` until after `post_auth_delay`, which a client may ask for. What the server runs
+ * for itself looks alike and is told apart by its type, where we may see that.
+ */
+const STARTING = `SELECT l.pid, l.virtualtransaction FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+  WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND a.usesysid IS NULL
+    AND coalesce(a.backend_type, 'client backend') = 'client backend'`
+
+/** True while a session of these roles is open, or some session is only starting. */
+export function anySession(oids: readonly number[]): string {
+  return `EXISTS (SELECT FROM pg_stat_activity WHERE usesysid = ANY (${numberArray(oids)})) OR EXISTS (${STARTING})`
+}
+
+/** Looks again with fresh eyes: within a transaction, activity is read once and kept. */
+const LOOK_AGAIN = 'SELECT pg_stat_clear_snapshot();'
+
+const Sight = v.object({ sessions: v.array(v.number()), starting: v.array(v.string()) })
+type Sight = v.InferOutput<typeof Sight>
+
+async function look(run: Run, oids: readonly number[]): Promise<Sight> {
+  const rows = await run(`${LOOK_AGAIN} SELECT json_build_object(
+    'sessions', (SELECT coalesce(json_agg(pid), '[]') FROM pg_stat_activity WHERE usesysid = ANY (${numberArray(oids)})),
+    'starting', (SELECT coalesce(json_agg(pid || ' ' || virtualtransaction), '[]') FROM (${STARTING}) starting)
+  ) AS sight`)
+  return parse(Sight, rows[0]?.sight, { what: 'sessions', code: 'target_refused' })
+}
+
+/**
+ * Ends every session of these roles, by OID: a session that did SET ROLE, or whose role is gone, has no name to be
+ * found by. The roles must be closed to new sessions already.
+ * @returns how many were ended
+ * @throws JitError `target_refused` when some stay for 8 s
+ */
+export async function endSessions(
+  run: Run,
+  oids: readonly number[],
+  signal: AbortSignal,
+): Promise<number> {
+  const began = performance.now()
+  const ended = new Set<number>()
+  let suspects: string[] | undefined
+  for (let clean = 0, pause = FIRST_PAUSE; clean < 2; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    const sight = await look(run, oids)
+    // Whoever begins to sign in from now on is refused: only those already there matter.
+    const before = suspects ?? sight.starting
+    suspects = sight.starting.filter((one) => before.includes(one))
+    for (const pid of sight.sessions) ended.add(pid)
+    if (sight.sessions.length > 0) await run(terminate(oids))
+    const waited = performance.now() - began
+    if (suspects.length > 0 && waited > STARTING_GRACE) {
+      await run(terminateStarting(suspects))
+      for (const one of suspects) ended.add(Number.parseInt(one, 10))
+      suspects = []
+    }
+    clean = sight.sessions.length + suspects.length === 0 ? clean + 1 : 0
+    if (waited > PATIENCE) throw new JitError('target_refused', 'sessions that do not end')
+    if (clean < 2) await wait(pause, undefined, { signal })
+  }
+  return ended.size
+}
+
+function terminate(oids: readonly number[]): string {
+  return `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (${numberArray(oids)});`
+}
+
+/**
+ * Only a backend that has passed authentication is a danger, and only that one may be ended by an administrator
+ * who isn't a superuser.
+ */
+function terminateStarting(suspects: readonly string[]): string {
+  return block(`
+    DECLARE suspect int;
+    BEGIN
+      FOR suspect IN SELECT pid FROM (${STARTING}) starting
+          WHERE pid || ' ' || virtualtransaction = ANY (${textArray(suspects)}) LOOP
+        BEGIN
+          PERFORM pg_terminate_backend(suspect);
+        EXCEPTION WHEN insufficient_privilege THEN NULL;
+        END;
+      END LOOP;
+    END`)
+}
