@@ -8,8 +8,8 @@ import {
   parseDocument,
   visit,
 } from 'yaml'
-import { JitError } from '../../lib/errors.ts'
-import { escapeForDisplay } from '../../lib/escape.ts'
+import { JitError } from './errors.ts'
+import { escapeForDisplay } from './escape.ts'
 
 export type Path = readonly (string | number)[]
 
