@@ -1,7 +1,13 @@
 /** Questions to a person. `flag` is what answers it without a terminal: named in the error. */
 export interface Prompt {
   /** @throws JitError `usage` where there is no terminal; `cancelled` on Ctrl-C */
-  confirm(question: { message: string; default: boolean; flag: string }): Promise<boolean>
+  confirm(question: {
+    message: string
+    default: boolean
+    flag: string
+    /** Takes the question back: it then fails with `cancelled`. */
+    signal?: AbortSignal
+  }): Promise<boolean>
   select<T extends string>(question: {
     message: string
     choices: readonly { name: string; value: T }[]

@@ -15,8 +15,15 @@ export function terminalPrompt(io: Io, interrupted: AbortSignal): Prompt {
     context: { output: process.stderr, signal: interrupted },
   })
   return {
-    confirm: ({ flag, ...question }) =>
-      ask(flag, () => load().then(({ prompts, context }) => prompts.confirm(question, context))),
+    confirm: ({ flag, signal, ...question }) =>
+      ask(flag, () =>
+        load().then(({ prompts, context }) =>
+          prompts.confirm(question, {
+            ...context,
+            ...(signal && { signal: AbortSignal.any([signal, interrupted]) }),
+          }),
+        ),
+      ),
     select: ({ flag, ...question }) =>
       ask(flag, () => load().then(({ prompts, context }) => prompts.select(question, context))),
     input: ({ flag, ...question }) =>

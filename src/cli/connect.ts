@@ -1,0 +1,49 @@
+import { createAuthorizer } from '../auth/authorizer.ts'
+import { brokerUrl } from '../auth/discovery.ts'
+import type { Authorizer } from '../client/authorizer.ts'
+import { type BrokerClient, createBrokerClient } from '../client/broker.ts'
+import { JitError } from '../lib/errors.ts'
+import type { Deps } from './deps.ts'
+
+/** A broker as a command reaches it, in the name of whoever is signed in. */
+export interface Connection {
+  /** URL without a trailing slash. */
+  readonly broker: string
+  readonly authorizer: Authorizer
+  readonly client: BrokerClient
+}
+
+/**
+ * The broker that commands go to: `JIT_BROKER`, else `broker` of `config.yaml`.
+ * @throws JitError `usage`, `config_invalid`
+ */
+export async function configuredBroker(deps: Deps): Promise<string | undefined> {
+  if (deps.env.JIT_BROKER) return brokerUrl(deps.env.JIT_BROKER)
+  const { readConfig } = await import('./config.ts')
+  const { broker } = await readConfig(deps.paths)
+  return broker === undefined ? undefined : brokerUrl(broker)
+}
+
+/**
+ * Where a command that needs a session goes. Nothing is sent yet.
+ * @throws JitError `not_signed_in` where no broker is known, `usage`, `config_invalid`
+ */
+export async function requireBroker(deps: Deps): Promise<string> {
+  const broker = await configuredBroker(deps)
+  if (broker) return broker
+  throw new JitError('not_signed_in', 'not signed in at any broker', {
+    hint: 'jit login https://… (the address of your broker)',
+  })
+}
+
+/**
+ * The broker with the session there; a session that is missing shows at the first request.
+ * @throws JitError as {@link requireBroker}
+ */
+export async function connect(deps: Deps): Promise<Connection> {
+  const broker = await requireBroker(deps)
+  const { keystore, clock, paths, interrupted } = deps
+  const authorizer = createAuthorizer({ broker, keystore, clock, paths })
+  const client = createBrokerClient({ broker, authorizer, signal: interrupted })
+  return { broker, authorizer, client }
+}

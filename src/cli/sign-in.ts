@@ -1,0 +1,97 @@
+import { signInByDevice, type Verification } from '../auth/device.ts'
+import type { IdentityProvider } from '../auth/discovery.ts'
+import { signInByBrowser } from '../auth/loopback.ts'
+import type { IdentityTokens } from '../auth/provider.ts'
+import { formatDuration } from '../lib/duration.ts'
+import type { LoginOptions } from './commands/login.ts'
+import type { Deps } from './deps.ts'
+
+/**
+ * Signs a person in: from any browser with a code, or with `--browser` from one on this machine.
+ * @throws JitError `sign_in_denied`, `sign_in_expired`, `sign_in_failed`, `issuer_unreachable`, `cancelled`
+ */
+export async function signIn(
+  provider: IdentityProvider,
+  { options, deps }: { options: LoginOptions; deps: Deps },
+): Promise<IdentityTokens> {
+  return options.browser
+    ? signInOnThisMachine(provider, { options, deps })
+    : signInAnywhere(provider, { options, deps })
+}
+
+async function signInOnThisMachine(
+  provider: IdentityProvider,
+  { options, deps }: { options: LoginOptions; deps: Deps },
+): Promise<IdentityTokens> {
+  const onAddress = (address: URL) => {
+    if (options.json) {
+      deps.io.out(JSON.stringify({ event: 'authorization', authorization_uri: address.href }))
+    } else {
+      deps.io.note(`Sign in at ${address.href}`)
+    }
+    void deps.openBrowser(address)
+  }
+  return signInByBrowser({ provider, onAddress, signal: deps.interrupted })
+}
+
+async function signInAnywhere(
+  provider: IdentityProvider,
+  { options, deps }: { options: LoginOptions; deps: Deps },
+): Promise<IdentityTokens> {
+  // Ends the question about the browser once the sign-in is decided elsewhere, and the other way round.
+  const done = new AbortController()
+  const question = Promise.withResolvers<never>()
+  const onVerification = (verification: Verification) => {
+    show(verification, { options, deps })
+    offerBrowser(verification, { options, deps, signal: done.signal }).catch(question.reject)
+  }
+  const signal = AbortSignal.any([deps.interrupted, done.signal])
+  try {
+    return await Promise.race([
+      signInByDevice({ provider, onVerification, signal }),
+      question.promise,
+    ])
+  } finally {
+    done.abort()
+  }
+}
+
+function show(
+  verification: Verification,
+  { options, deps }: { options: LoginOptions; deps: Deps },
+): void {
+  const { userCode, uri, uriComplete, expiresIn } = verification
+  if (options.json) {
+    const event = {
+      event: 'verification',
+      user_code: userCode,
+      verification_uri: uri.href,
+      ...(uriComplete && { verification_uri_complete: uriComplete.href }),
+      expires_in: expiresIn,
+    }
+    deps.io.out(JSON.stringify(event))
+    return
+  }
+  const { bold } = deps.io.style
+  deps.io.note(`Open ${bold((uriComplete ?? uri).href)}`)
+  deps.io.note(`and confirm the code ${bold(userCode)} (${formatDuration(expiresIn)} left)`)
+}
+
+async function offerBrowser(
+  verification: Verification,
+  { options, deps, signal }: { options: LoginOptions; deps: Deps; signal: AbortSignal },
+): Promise<void> {
+  const page = verification.uriComplete ?? verification.uri
+  if (options.open) {
+    if (!(await deps.openBrowser(page))) deps.io.note('no browser could be opened here')
+    return
+  }
+  if (options.json || !deps.io.interactive) return
+  const agreed = await deps.prompt.confirm({
+    message: 'Open it in a browser here?',
+    default: true,
+    flag: '--open',
+    signal,
+  })
+  if (agreed) await deps.openBrowser(page)
+}
