@@ -1,8 +1,8 @@
 import { type DetailedError, type PolicyJson, policyToJson } from '@cedar-policy/cedar-wasm/nodejs'
 import { JitError } from '../lib/errors.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
+import { nearest } from '../lib/nearest.ts'
 import { unknownLiterals } from './literals.ts'
-import { nearest } from './nearest.ts'
 import { locate, locateLiteral, type PolicySource } from './source.ts'
 import { BUILT_IN_ACTIONS, type Vocabulary } from './vocabulary.ts'
 

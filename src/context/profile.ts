@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto'
+import { constants, lstatSync, realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import * as v from 'valibot'
+import { parseDuration } from '../lib/duration.ts'
+import { JitError } from '../lib/errors.ts'
+import { Name, Seconds, text } from '../protocol/values.ts'
+import { readData } from './data-file.ts'
+import { readProfileDocument } from './profile-document.ts'
+
+export const PROFILE_FILE = '.jit.yaml'
+const MAX_BYTES = 64 * 1024
+
+const Ttl = v.pipe(
+  v.string('expected a duration like 15m'),
+  v.rawTransform(({ dataset, addIssue, NEVER }) => {
+    try {
+      return parseDuration(dataset.value)
+    } catch {
+      addIssue({ message: 'expected a duration like 15m, 90s or 1h30m' })
+      return NEVER
+    }
+  }),
+  Seconds,
+)
+
+/** What a profile may ask for: never a broker, an issuer, a command or a variable. */
+const Profile = v.strictObject({
+  environment: Name,
+  task: Name,
+  targets: v.exactOptional(
+    v.pipe(v.array(Name, 'expected a list of targets'), v.maxLength(32, 'expected at most 32')),
+  ),
+  ttl: v.exactOptional(Ttl),
+  reason: v.exactOptional(text(2000)),
+  labels: v.exactOptional(
+    v.record(
+      Name,
+      v.union(
+        [text(256), v.boolean(), v.pipe(v.number(), v.safeInteger())],
+        'expected a text of at most 256 characters, true, false or a whole number',
+      ),
+    ),
+  ),
+})
+/** `ttl` in seconds. */
+export type Profile = v.InferOutput<typeof Profile>
+
+const ProfileDocument = v.strictObject({
+  version: v.literal(1, 'expected 1'),
+  profiles: v.record(Name, Profile),
+})
+
+/** A `.jit.yaml` as it stands in a repository: data from others, to be trusted before it is used. */
+export interface ProfileFile {
+  /** Absolute, with links resolved. */
+  readonly path: string
+  /** SHA-256 of its bytes, in hex. */
+  readonly hash: string
+  readonly profiles: ReadonlyMap<string, Profile>
+}
+
+/**
+ * The nearest `.jit.yaml` from `directory` up to the top of its working tree; outside a repository
+ * in `directory` alone.
+ * @param root the top of the working tree, where there is one
+ * @throws JitError `profile_invalid` with file, line and what was expected
+ */
+export async function findProfileFile({
+  directory,
+  root,
+}: {
+  directory: string
+  root: string | undefined
+}): Promise<ProfileFile | undefined> {
+  for (const folder of foldersBetween(realpathSync(directory), root)) {
+    const path = join(folder, PROFILE_FILE)
+    if (!lstatSync(path, { throwIfNoEntry: false })) continue
+    const bytes = readData(path, MAX_BYTES, constants.O_NOFOLLOW)
+    if (!bytes) {
+      throw new JitError(
+        'profile_invalid',
+        `${path}: expected a file of at most 64 KiB, not a link`,
+      )
+    }
+    const hash = createHash('sha256').update(bytes).digest('hex')
+    return { path, hash, profiles: await parseProfiles(bytes.toString(), path) }
+  }
+  return undefined
+}
+
+/** @throws JitError `profile_invalid` */
+export async function parseProfiles(
+  content: string,
+  path: string,
+): Promise<ReadonlyMap<string, Profile>> {
+  const { profiles } = await readProfileDocument(ProfileDocument, { content, path })
+  return new Map(Object.entries(profiles))
+}
+
+function foldersBetween(directory: string, root: string | undefined): string[] {
+  const folders = [directory]
+  if (root === undefined || !`${directory}/`.startsWith(`${root}/`)) return folders
+  for (let folder = directory; folder !== root; ) {
+    folder = dirname(folder)
+    folders.push(folder)
+  }
+  return folders
+}
