@@ -19,7 +19,11 @@ export function parse<T>(
   const issue = result.issues[0]
   const path = v.getDotPath(issue)
   const where = path ? `${what}: ${path}` : what
-  throw new JitError(code, escapeForDisplay(`${where}: ${issue.message}`))
+  // Valibot's own messages quote what was received, which may be a secret.
+  const message = issue.message.startsWith('Invalid ')
+    ? `expected ${issue.expected ?? 'another value'}`
+    : issue.message
+  throw new JitError(code, escapeForDisplay(`${where}: ${message}`))
 }
 
 /**

@@ -90,6 +90,8 @@ export interface Target {
   revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome>
   /** This ledger's handles that exist at the target, for the sweep. */
   sweep?(handlePrefix: string, signal: AbortSignal): AsyncIterable<string>
+  /** For kinds whose credentials others check by introspection (RFC 7662): who may ask, and about which audience. */
+  readonly introspection?: { readonly audience: string; accepts(secret: string): boolean }
   /** Ends its connections. */
   close(): Promise<void>
 }

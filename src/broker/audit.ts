@@ -1,0 +1,107 @@
+import { createHash, sign } from 'node:crypto'
+import canonicalize from 'canonicalize'
+import { toTimestamp } from '../lib/clock.ts'
+import type { AuditEntry, AuditPage } from '../protocol/audit.ts'
+import type { LogPosition } from '../protocol/grant.ts'
+import type { Principal } from '../protocol/principal.ts'
+import type { SigningKey } from './keys.ts'
+import type { Store, Tx } from './store/store.ts'
+
+/** What is recorded beside `seq`, `at`, `prev` and `hash`. Never a secret. */
+export interface AuditEvent {
+  readonly event: `${'broker' | 'session' | 'grant' | 'lease' | 'policy'}.${string}`
+  readonly principal: Principal | null
+  readonly grant?: string
+  readonly [detail: string]: unknown
+}
+
+type Head = AuditPage['head']
+
+const HEAD = 'audit_head'
+const GENESIS: Head = { seq: 0, hash: '0'.repeat(64), signature: '' }
+const PAGE = 500
+
+export interface AuditLog {
+  /** Adds to the log in the transaction of what it records: both become durable, or neither. */
+  append(tx: Tx, ...events: readonly AuditEvent[]): Promise<LogPosition>
+  head(): Promise<Head>
+  /** Up to 500 entries with `seq` greater than `after`, oldest first. */
+  page(after: number): Promise<AuditPage>
+}
+
+/** The hash of an entry: SHA-256 over its canonical JSON (RFC 8785). */
+function hashOf(entry: Omit<AuditEntry, 'hash'>): string {
+  return createHash('sha256')
+    .update(String(canonicalize(entry)))
+    .digest('hex')
+}
+
+/** A compact JWS (RFC 7515) over `{seq, hash}`: whoever changes the log can't sign its new head. */
+function signHead(position: LogPosition, key: SigningKey): string {
+  const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const input = `${encode({ alg: key.algorithm, kid: key.kid, typ: 'audit-head+jws' })}.${encode(position)}`
+  return `${input}.${sign(null, Buffer.from(input), key.privateKey).toString('base64url')}`
+}
+
+async function readHead(db: Store['db']): Promise<Head> {
+  const row = await db.selectFrom('meta').select('value').where('key', '=', HEAD).executeTakeFirst()
+  return row ? (JSON.parse(row.value) as Head) : GENESIS
+}
+
+/** The hash-chained audit log of one ledger. */
+export function createAuditLog(store: Store, key: SigningKey): AuditLog {
+  return {
+    async append(tx, ...events) {
+      const before = await readHead(tx)
+      let head: LogPosition = before
+      for (const { event, principal, grant, ...detail } of events) {
+        const at = store.now()
+        const unhashed = {
+          ...detail,
+          seq: head.seq + 1,
+          at: toTimestamp(at),
+          event,
+          principal: principal && { kind: principal.kind, id: principal.id, name: principal.name },
+          ...(grant === undefined ? {} : { grant }),
+          prev: head.hash,
+        }
+        const entry = { ...unhashed, hash: hashOf(unhashed) }
+        await tx
+          .insertInto('audit')
+          .values({
+            seq: entry.seq,
+            at,
+            event,
+            grant_id: grant ?? null,
+            entry: JSON.stringify(entry),
+          })
+          .execute()
+        head = { seq: entry.seq, hash: entry.hash }
+      }
+      const value = JSON.stringify({ ...head, signature: signHead(head, key) })
+      await tx
+        .insertInto('meta')
+        .values({ key: HEAD, value })
+        .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+        .execute()
+      return head
+    },
+    head: () => readHead(store.db),
+    page: (after) =>
+      store.transaction(async (tx) => {
+        const rows = await tx
+          .selectFrom('audit')
+          .select(['seq', 'entry'])
+          .where('seq', '>', after)
+          .orderBy('seq')
+          .limit(PAGE)
+          .execute()
+        const last = rows.at(-1)
+        return {
+          entries: rows.map((row) => JSON.parse(row.entry) as AuditEntry),
+          ...(rows.length === PAGE && last ? { next: last.seq } : {}),
+          head: await readHead(tx),
+        }
+      }),
+  }
+}

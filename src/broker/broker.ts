@@ -1,0 +1,230 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import type { Server } from 'node:http'
+import type { Clock } from '../lib/clock.ts'
+import { JitError } from '../lib/errors.ts'
+import { type AccessTokens, createAccessTokens } from './access-tokens.ts'
+import { createApp } from './app.ts'
+import { type AuditLog, createAuditLog } from './audit.ts'
+import { authenticate } from './authenticate.ts'
+import type { BrokerConfig } from './config/config.ts'
+import type { Failpoints } from './failpoints.ts'
+import { Fleet } from './fleet.ts'
+import { grantTokenSigner } from './grant-tokens.ts'
+import { Grants } from './grants.ts'
+import { createIdentityProviders, type IdentityProviders } from './identity.ts'
+import { type KeyPurpose, loadSigningKeys, type SigningKey } from './keys.ts'
+import { Ledger } from './ledger/ledger.ts'
+import { Lifelines } from './lifelines.ts'
+import type { Log } from './log.ts'
+import { Policies } from './policies.ts'
+import { resolveReference } from './references.ts'
+import { forgetExpired } from './replay.ts'
+import { Revoker } from './revoker.ts'
+import { createSeal, newSealKey, type Seal } from './seal.ts'
+import { bind, checkTransport, closeServer, type Mount, portOf, serve } from './server.ts'
+import { Sessions } from './sessions.ts'
+import { openSqliteStore } from './store/sqlite.ts'
+import type { Store } from './store/store.ts'
+import { sweepAll } from './sweep.ts'
+
+/** How often what has run out is looked for, and how often targets are swept, in milliseconds. */
+const REAP_MS = 1000
+const SWEEP_MS = 5 * 60_000
+
+/** What the broker's parts share. */
+export interface BrokerParts {
+  readonly config: BrokerConfig
+  readonly log: Log
+  readonly store: Store
+  readonly audit: AuditLog
+  readonly ledger: Ledger
+  readonly fleet: Fleet
+  readonly revoker: Revoker
+  readonly sessions: Sessions
+  readonly policies: Policies
+  readonly identity: IdentityProviders
+  readonly accessTokens: AccessTokens
+  readonly keys: Readonly<Record<KeyPurpose, SigningKey>>
+  readonly failpoint: Failpoints
+}
+
+/** What a broker is started with. */
+export interface BrokerOptions {
+  readonly config: BrokerConfig
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly clock: Clock
+  readonly log: Log
+  readonly failpoint: Failpoints
+  /** A server that listens already, where the URL had to be known before. */
+  readonly server?: Server
+  readonly mounts?: readonly Mount[]
+}
+
+/** A broker that serves. */
+export interface Broker {
+  readonly port: number
+  /** Reads the policies again; grants that they don't permit end. @throws JitError `policy_invalid` */
+  reload(): Promise<void>
+  /** Ends every grant and waits for the targets, at most `milliseconds`: for a ledger that won't be opened again. */
+  drain(milliseconds: number): Promise<void>
+  /** Stops serving. Grants live on: their clients come back to the next process. */
+  stop(): Promise<void>
+}
+
+function openSeal({ config, env }: BrokerOptions): Seal {
+  const { reference, generate } = config.sealKey
+  const path = reference.slice('file:'.length)
+  if (generate && !existsSync(path)) {
+    writeFileSync(path, `${newSealKey()}\n`, { mode: 0o600, flag: 'wx' })
+  }
+  return createSeal(resolveReference(reference, { env, directory: config.directory }))
+}
+
+async function assemble(options: BrokerOptions, store: Store): Promise<BrokerParts> {
+  const { config, env, clock, log, failpoint } = options
+  const seal = openSeal(options)
+  const keys = await loadSigningKeys(store, seal)
+  const audit = createAuditLog(store, keys.audit)
+  const ledger = await Ledger.open({ store, audit, seal })
+  const now = () => store.now()
+  const signGrantToken = grantTokenSigner({ issuer: config.grantsIssuer, key: keys.grant, now })
+  const fleet = new Fleet(config, (name, { environment }) => ({
+    name,
+    environment,
+    resolveReference: (reference) =>
+      resolveReference(reference, { env, directory: config.directory }),
+    signGrantToken,
+    now,
+  }))
+  return {
+    config,
+    log,
+    store,
+    audit,
+    ledger,
+    fleet,
+    keys,
+    failpoint,
+    revoker: new Revoker({ store, ledger, fleet, log, failpoint }),
+    sessions: new Sessions({ store, audit, limits: config.session }),
+    policies: await Policies.load(config),
+    identity: createIdentityProviders({ providers: config.identity, clock }),
+    accessTokens: createAccessTokens({ issuer: config.url, keys: [keys.session], clock }),
+  }
+}
+
+/**
+ * A target with live leases can't be removed or pointed elsewhere: they could not be revoked.
+ * @throws JitError `config_invalid`
+ */
+async function checkTargets({ ledger, fleet, log }: BrokerParts): Promise<void> {
+  const live = await ledger.liveTargets()
+  for (const { target: name, type, target_identity } of live) {
+    const target = fleet.get(name)?.target
+    if (!target || target.type !== type) {
+      throw new JitError('config_invalid', `targets.${name}: it has live leases of type ${type}`, {
+        hint: 'keep it configured until they are revoked: `jit grants --all` lists them',
+      })
+    }
+    const identity = await fleet.identity(target, AbortSignal.timeout(5000)).catch(() => undefined)
+    if (identity !== undefined && identity !== target_identity) {
+      throw new JitError(
+        'config_invalid',
+        `targets.${name}: it has live leases at another system`,
+        {
+          hint: `they were made at ${target_identity}; this is ${identity}`,
+        },
+      )
+    }
+  }
+  for (const { target } of fleet.members()) {
+    fleet.identity(target, AbortSignal.timeout(10_000)).catch((thrown: unknown) => {
+      const reason = JitError.from(thrown).message
+      log.warn('a target does not answer as it should', { target: target.name, reason })
+    })
+  }
+}
+
+/** Repeats `work`, one run at a time; what fails is logged and tried again. */
+function every(milliseconds: number, work: () => Promise<void>, log: Log): () => void {
+  let running = false
+  const timer = setInterval(async () => {
+    if (running) return
+    running = true
+    try {
+      await work()
+    } catch (thrown) {
+      log.warn('housekeeping failed', { reason: String(thrown) })
+    } finally {
+      running = false
+    }
+  }, milliseconds)
+  return () => clearInterval(timer)
+}
+
+async function reap(parts: BrokerParts, grants: Grants): Promise<void> {
+  await grants.endExpired()
+  for (const { sid, by } of await parts.sessions.lapsed()) {
+    if (await parts.sessions.end(sid, by)) await grants.endSession(sid)
+  }
+  await forgetExpired(parts.store)
+}
+
+/**
+ * Starts a broker: its ledger, what an earlier process left, then its socket.
+ * @throws JitError `config_invalid`, `policy_invalid`, `store_failed`
+ */
+export async function startBroker(options: BrokerOptions): Promise<Broker> {
+  const { config, log } = options
+  checkTransport(config)
+  const store = await openSqliteStore(config.store.path, options.clock)
+  const parts = await assemble(options, store)
+  const { revoker, fleet, sessions, accessTokens, policies } = parts
+  await checkTargets(parts)
+  const grants = new Grants(parts)
+  const lifelines = new Lifelines({ ...parts, grants })
+  const app = createApp({ ...parts, grants })
+  const waiting = await grants.takeUp()
+  const server = options.server ?? (await bind(config))
+  serve(server, {
+    app,
+    lifelines,
+    mounts: options.mounts ?? [],
+    authenticateUpgrade: (request) =>
+      authenticate(
+        {
+          method: 'GET',
+          path: request.url ?? '/',
+          authorization: request.headers.authorization,
+          proof: typeof request.headers.dpop === 'string' ? request.headers.dpop : undefined,
+        },
+        { url: config.url, store, sessions, accessTokens },
+      ),
+  })
+  // The grace of what an earlier process left starts now that it can be resumed.
+  for (const grant of waiting) lifelines.await(grant)
+  revoker.start()
+  void sweepAll(parts)
+  const stopReaping = every(REAP_MS, () => reap(parts, grants), log)
+  const stopSweeping = every(SWEEP_MS, () => sweepAll(parts), log)
+  log.info('serving', { url: config.url, port: portOf(server), policies: policies.current.version })
+  return {
+    port: portOf(server),
+    async reload() {
+      await policies.reload()
+      log.info('policies reloaded', { policies: policies.current.version })
+      await grants.redecide()
+    },
+    drain: (milliseconds) => grants.drain(milliseconds),
+    async stop() {
+      stopReaping()
+      stopSweeping()
+      lifelines.stop()
+      await closeServer(server)
+      grants.stop()
+      await revoker.stop()
+      await fleet.close()
+      await store.close()
+    },
+  }
+}

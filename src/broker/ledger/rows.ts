@@ -1,0 +1,74 @@
+import { toTimestamp } from '../../lib/clock.ts'
+import type {
+  Grant,
+  GrantContext,
+  Lease,
+  LeaseReceipt,
+  LogPosition,
+  Receipt,
+} from '../../protocol/grant.ts'
+import type { Principal } from '../../protocol/principal.ts'
+import type { GrantRow, LeaseRow } from '../store/schema.ts'
+
+/** A grant with its leases, as the ledger holds them. */
+export interface LedgerGrant {
+  readonly row: GrantRow
+  readonly leases: readonly LeaseRow[]
+}
+
+/** A lease as clients are shown it. */
+function leaseView(row: LeaseRow): Lease {
+  const problem = row.problem ?? row.cleanup
+  return {
+    id: row.id,
+    target: row.target,
+    type: row.type,
+    handle: row.handle,
+    state: row.state,
+    revocability: row.revocability,
+    expires_at: toTimestamp(row.expires_at),
+    ...(problem === null ? {} : { problem }),
+  }
+}
+
+/** A grant as clients are shown it. */
+export function grantView({ row, leases }: LedgerGrant): Grant {
+  return {
+    id: row.id,
+    state: row.state,
+    principal: JSON.parse(row.principal) as Principal,
+    environment: row.environment,
+    tier: row.tier,
+    task: row.task,
+    context: JSON.parse(row.context) as GrantContext,
+    requested_at: toTimestamp(row.requested_at),
+    ...(row.expires_at === null ? {} : { expires_at: toTimestamp(row.expires_at) }),
+    ...(row.ended_by === null ? {} : { ended_by: row.ended_by }),
+    leases: leases.map(leaseView),
+  }
+}
+
+/** What can be said of a lease now: its recorded outcome, or that revoking goes on. */
+function leaseReceipt(row: LeaseRow): LeaseReceipt {
+  if (row.outcome !== null) return JSON.parse(row.outcome) as LeaseReceipt
+  return {
+    target: row.target,
+    handle: row.handle,
+    outcome: 'retrying',
+    revocability: row.revocability,
+    at: toTimestamp(row.expires_at),
+    ...(row.problem === null ? {} : { detail: row.problem }),
+  }
+}
+
+/** The receipt of a grant that has ended. */
+export function receiptOf({ row, leases }: LedgerGrant, log: LogPosition): Receipt {
+  return {
+    grant: row.id,
+    state: row.state,
+    ended_by: row.ended_by ?? 'revoked',
+    ended_at: toTimestamp(row.ended_at ?? row.requested_at),
+    leases: leases.map(leaseReceipt),
+    log,
+  }
+}

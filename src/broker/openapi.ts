@@ -1,0 +1,122 @@
+import { toJsonSchema } from '@valibot/to-json-schema'
+import type { GenericSchema } from 'valibot'
+import { AuditPage } from '../protocol/audit.ts'
+import { Grants, Receipt } from '../protocol/grant.ts'
+import { ClientMessage, ServerMessage } from '../protocol/lifeline.ts'
+import { ResourceMetadata, TokenResponse } from '../protocol/oauth.ts'
+import { WhoAmI } from '../protocol/principal.ts'
+import { PROBLEM_MEDIA_TYPE, Problem } from '../protocol/problem.ts'
+
+const SCHEMAS = {
+  AuditPage,
+  ClientMessage,
+  Grants,
+  Problem,
+  Receipt,
+  ResourceMetadata,
+  ServerMessage,
+  TokenResponse,
+  WhoAmI,
+} satisfies Record<string, GenericSchema>
+
+type SchemaName = keyof typeof SCHEMAS
+
+const ref = (name: SchemaName) => ({ $ref: `#/components/schemas/${name}` })
+const content = (name: SchemaName, type = 'application/json') => ({
+  content: { [type]: { schema: ref(name) } },
+})
+const query = (name: string, description: string) => ({
+  name,
+  in: 'query',
+  description,
+  schema: { type: 'string' },
+})
+const ID = { name: 'id', in: 'path', required: true, schema: { type: 'string' } }
+
+function operation(
+  summary: string,
+  answer: SchemaName | undefined,
+  more: Readonly<Record<string, unknown>> = {},
+) {
+  return {
+    summary,
+    responses: {
+      200: { description: summary, ...(answer ? content(answer) : {}) },
+      default: {
+        description: 'RFC 9457 problem details with a stable `code`',
+        ...content('Problem', PROBLEM_MEDIA_TYPE),
+      },
+    },
+    ...more,
+  }
+}
+
+const form = (properties: Readonly<Record<string, unknown>>) => ({
+  requestBody: {
+    content: {
+      'application/x-www-form-urlencoded': { schema: { type: 'object', properties } },
+    },
+  },
+})
+const TEXT = { type: 'string' }
+const open = { security: [] }
+
+/** The broker's HTTP interface as OpenAPI 3.1, its schemas those that the code parses with. */
+export function openApiDocument(url: string) {
+  const exchange = { grant_type: TEXT, subject_token: TEXT, subject_token_type: TEXT }
+  return {
+    openapi: '3.1.0',
+    info: { title: 'jit broker', version: '1' },
+    servers: [{ url }],
+    security: [{ dpop: [] }],
+    paths: {
+      '/healthz': { get: operation('Whether the process answers', undefined, open) },
+      '/readyz': { get: operation('Whether it can do its work', undefined, open) },
+      '/.well-known/oauth-protected-resource': {
+        get: operation('Where to sign in (RFC 9728)', 'ResourceMetadata', open),
+      },
+      '/oauth/token': {
+        post: operation('Identity token in, session token out (RFC 8693)', 'TokenResponse', {
+          ...open,
+          ...form(exchange),
+        }),
+      },
+      '/oauth/revoke': { post: operation('Ends the session (RFC 7009)', undefined) },
+      '/grants/introspect': {
+        post: operation('Whether a grant token counts (RFC 7662)', undefined, {
+          security: [{ target: [] }],
+          ...form({ token: TEXT }),
+        }),
+      },
+      '/v1/lifeline': {
+        get: operation('WebSocket: `ClientMessage` up, `ServerMessage` down', undefined),
+      },
+      '/v1/whoami': { get: operation('Who I am', 'WhoAmI') },
+      '/v1/grants': {
+        get: operation('Live grants', 'Grants', { parameters: [query('scope', 'mine or all')] }),
+      },
+      '/v1/grants/{id}': { get: operation('One grant', 'Grants', { parameters: [ID] }) },
+      '/v1/grants/{id}/revoke': {
+        post: operation('Ends a grant', 'Receipt', { parameters: [ID] }),
+      },
+      '/v1/revoke': { post: operation('Ends many grants', undefined) },
+      '/v1/audit': {
+        get: operation('The audit log, a page at a time', 'AuditPage', {
+          parameters: [query('after', 'sequence number to go on after')],
+        }),
+      },
+    },
+    components: {
+      securitySchemes: {
+        dpop: { type: 'http', scheme: 'dpop', description: 'RFC 9449' },
+        target: { type: 'http', scheme: 'basic' },
+      },
+      schemas: Object.fromEntries(
+        Object.entries(SCHEMAS).map(([name, schema]) => [
+          name,
+          toJsonSchema(schema, { errorMode: 'ignore', target: 'openapi-3.0' }),
+        ]),
+      ),
+    },
+  }
+}

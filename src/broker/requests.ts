@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto'
+import canonicalize from 'canonicalize'
+import { formatDuration } from '../lib/duration.ts'
+import { JitError } from '../lib/errors.ts'
+import { nearest } from '../lib/nearest.ts'
+import type { GrantContext } from '../protocol/grant.ts'
+import type { AuthorizationDetails } from '../protocol/request.ts'
+import type { BrokerConfig } from './config/config.ts'
+import type { Fleet, FleetMember } from './fleet.ts'
+
+/** A request in the broker's own terms: every name known, every default filled in. */
+export interface ResolvedRequest {
+  readonly environment: string
+  readonly tier: string
+  readonly task: string
+  readonly members: readonly FleetMember[]
+  readonly ttlSeconds: number
+  readonly context: GrantContext
+  /** Over exactly what would be minted, the roles behind the task included. */
+  readonly hash: string
+}
+
+function unknown(what: string, name: string, known: readonly string[]): JitError {
+  const meant = nearest(name, known)
+  return new JitError('request_invalid', `there is no ${what} '${name}'`, {
+    hint: meant ? `did you mean '${meant}'?` : `there are: ${known.join(', ') || 'none'}`,
+  })
+}
+
+function resolveTargets(details: AuthorizationDetails, fleet: Fleet): FleetMember[] {
+  const { environment, task } = details
+  const here = fleet.members().filter(({ config }) => config.environment === environment)
+  const able = here.filter(({ target }) => target.tasks.has(task))
+  const names = details.targets
+  if (names.length === 0) {
+    if (able.length > 0) return able
+    throw new JitError('request_invalid', `no target in '${environment}' has the task '${task}'`)
+  }
+  return [...new Set(names)].map((name) => {
+    const member = able.find(({ target }) => target.name === name)
+    if (member) return member
+    if (here.some(({ target }) => target.name === name)) {
+      throw new JitError('request_invalid', `target '${name}' has no task '${task}'`)
+    }
+    const known = able.map(({ target }) => target.name)
+    throw unknown(`target in '${environment}'`, name, known)
+  })
+}
+
+function resolveTtl(asked: number | undefined, members: readonly FleetMember[]): number {
+  if (asked === undefined) return Math.min(...members.map(({ config }) => config.ttl.default))
+  for (const { config, target } of members) {
+    if (asked <= config.ttl.max) continue
+    throw new JitError(
+      'request_invalid',
+      `${formatDuration(asked)} is longer than '${target.name}' allows`,
+      { hint: `ask for at most ${formatDuration(config.ttl.max)}` },
+    )
+  }
+  return asked
+}
+
+/** Two targets that would set one variable can't be in one child. */
+function checkVariables(members: readonly FleetMember[]): void {
+  const setBy = new Map<string, string>()
+  for (const { config, target } of members) {
+    for (const variable of [...target.variables, ...Object.keys(config.env)]) {
+      const other = setBy.get(variable)
+      if (other !== undefined && other !== target.name) {
+        throw new JitError(
+          'request_invalid',
+          `targets '${other}' and '${target.name}' both set ${variable}`,
+          { hint: `ask for one of them with --target` },
+        )
+      }
+      setBy.set(variable, target.name)
+    }
+  }
+}
+
+function checkLabels(labels: AuthorizationDetails['labels'], config: BrokerConfig): void {
+  const TYPES = { string: 'string', bool: 'boolean', long: 'number' } as const
+  for (const [name, value] of Object.entries(labels)) {
+    const type = config.labels[name]
+    if (type === undefined) throw unknown('label', name, Object.keys(config.labels))
+    if (typeof value !== TYPES[type]) {
+      throw new JitError('request_invalid', `label '${name}': expected a ${type}`)
+    }
+  }
+}
+
+/**
+ * Checks a request against what is configured.
+ * @throws JitError `request_invalid`, naming what there is instead
+ */
+export function resolveRequest(
+  details: AuthorizationDetails,
+  { config, fleet }: { config: BrokerConfig; fleet: Fleet },
+): ResolvedRequest {
+  const { environment, task } = details
+  const tier = config.environments[environment]?.tier
+  if (tier === undefined)
+    throw unknown('environment', environment, Object.keys(config.environments))
+  if (!config.tasks.includes(task)) throw unknown('task', task, config.tasks)
+  const members = resolveTargets(details, fleet)
+  checkVariables(members)
+  checkLabels(details.labels, config)
+  const ttlSeconds = resolveTtl(details.ttl, members)
+  const { claimed, command, labels, reason, ticket } = details
+  const context: GrantContext = {
+    // People's and agents' providers sign no context; a pipeline's token will.
+    repository: '',
+    branch: '',
+    commit: '',
+    claimed,
+    command,
+    reason,
+    ticket,
+    labels,
+  }
+  const targets = members.map(({ target }) => [target.name, target.rights(task)])
+  const bound = { environment, task, targets, ttl: ttlSeconds, context }
+  const hash = createHash('sha256')
+    .update(String(canonicalize(bound)))
+    .digest('hex')
+  return { environment, tier, task, members, ttlSeconds, context, hash }
+}

@@ -1,0 +1,120 @@
+import * as v from 'valibot'
+import { toTimestamp } from '../../lib/clock.ts'
+import { JitError } from '../../lib/errors.ts'
+import type { Grants, Receipt } from '../../protocol/grant.ts'
+import { parse } from '../../protocol/parse.ts'
+import type { WhoAmI } from '../../protocol/principal.ts'
+import type { App, AppParts } from '../app.ts'
+import { authenticationOf } from '../grants.ts'
+import { grantView, type LedgerGrant } from '../ledger/rows.ts'
+import type { Session } from '../sessions.ts'
+
+const Scope = v.picklist(['mine', 'all'], 'expected mine or all')
+const RevokeMany = v.union([
+  v.strictObject({ scope: Scope }),
+  v.strictObject({ user: v.pipe(v.string(), v.minLength(1), v.maxLength(512)) }),
+])
+const After = v.pipe(v.optional(v.string(), '0'), v.regex(/^\d{1,15}$/), v.transform(Number))
+
+const isOwn = (session: Session, { row }: LedgerGrant) =>
+  row.principal_id === session.principal.id && row.principal_kind === session.principal.kind
+
+/** Who I am, what is granted, and the way to end it. */
+export function inventoryRoutes(app: App, parts: AppParts): void {
+  const { config, ledger, audit, grants, policies, store } = parts
+
+  /** Others' grants are a matter of policy. */
+  const may = (session: Session, action: 'view' | 'revoke', grant: LedgerGrant) => {
+    if (isOwn(session, grant)) return true
+    const { row } = grant
+    const { effect } = policies.current.decideOn({
+      principal: session.principal,
+      action,
+      grant: {
+        id: row.id,
+        principal: { kind: grantView(grant).principal.kind, id: row.principal_id },
+        environment: row.environment,
+        task: row.task,
+        tier: row.tier,
+      },
+      context: { authentication: authenticationOf(session), now: store.now() },
+    })
+    return effect === 'permit'
+  }
+
+  /** A grant that can't be seen doesn't exist. */
+  const visible = async (session: Session, id: string) => {
+    const grant = await ledger.grant(id)
+    if (may(session, 'view', grant)) return grant
+    throw new JitError('not_found', `there is no grant ${id}`)
+  }
+
+  const revoke = async (session: Session, grant: LedgerGrant): Promise<Receipt> => {
+    const { id } = grant.row
+    if (!may(session, 'revoke', grant)) {
+      throw new JitError('denied', `you may not revoke grant ${id}`)
+    }
+    await grants.end(id, { by: 'revoked', actor: session.principal })
+    return grants.receipt(id)
+  }
+
+  app.get('/v1/whoami', (c) => {
+    const session = c.get('session')
+    const body: WhoAmI = {
+      principal: session.principal,
+      broker: config.url,
+      session_expires_at: toTimestamp(session.expiresAt),
+    }
+    return c.json(body)
+  })
+
+  app.get('/v1/grants', async (c) => {
+    const session = c.get('session')
+    const scope = parse(v.optional(Scope, 'mine'), c.req.query('scope'), { what: 'scope' })
+    const principalId = session.principal.id
+    const live = await ledger.live(scope === 'mine' ? { principalId } : {})
+    const shown = live.filter((grant) =>
+      scope === 'mine' ? isOwn(session, grant) : may(session, 'view', grant),
+    )
+    const body: Grants = { grants: shown.map(grantView) }
+    return c.json(body)
+  })
+
+  app.get('/v1/grants/:id', async (c) => {
+    const body: Grants = { grants: [grantView(await visible(c.get('session'), c.req.param('id')))] }
+    return c.json(body)
+  })
+
+  app.post('/v1/grants/:id/revoke', async (c) => {
+    const session = c.get('session')
+    return c.json(await revoke(session, await visible(session, c.req.param('id'))))
+  })
+
+  app.post('/v1/revoke', async (c) => {
+    const session = c.get('session')
+    const input = await c.req.json().catch(() => undefined)
+    const which = parse(RevokeMany, input, { what: 'revoke request' })
+    const live = await ledger.live({ state: 'active' })
+    const chosen = live.filter((grant) => {
+      if ('user' in which) {
+        const { id, name } = grantView(grant).principal
+        return (id === which.user || name === which.user) && may(session, 'view', grant)
+      }
+      return which.scope === 'mine' ? isOwn(session, grant) : may(session, 'view', grant)
+    })
+    const receipts = await Promise.all(chosen.map((grant) => revoke(session, grant)))
+    return c.json({ receipts })
+  })
+
+  app.get('/v1/audit', async (c) => {
+    const session = c.get('session')
+    const { effect } = policies.current.decideOn({
+      principal: session.principal,
+      action: 'audit',
+      context: { authentication: authenticationOf(session), now: store.now() },
+    })
+    if (effect !== 'permit') throw new JitError('denied', 'you may not read the audit log')
+    const after = parse(After, c.req.query('after'), { what: 'after' })
+    return c.json(await audit.page(after))
+  })
+}

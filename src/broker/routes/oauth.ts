@@ -1,0 +1,96 @@
+import * as v from 'valibot'
+import { toTimestamp } from '../../lib/clock.ts'
+import { JitError } from '../../lib/errors.ts'
+import { newId } from '../../lib/handle.ts'
+import {
+  ACCESS_TOKEN_TYPE,
+  ID_TOKEN_TYPE,
+  RESOURCE_METADATA_PATH,
+  type ResourceMetadata,
+  SERVER_METADATA_PATH,
+  TOKEN_EXCHANGE_GRANT,
+  type TokenResponse,
+} from '../../protocol/oauth.ts'
+import { parse } from '../../protocol/parse.ts'
+import type { App, AppParts } from '../app.ts'
+import { authenticate, checkProof } from '../authenticate.ts'
+import { PROOF_ALGORITHMS } from '../dpop.ts'
+
+const TokenRequest = v.object({
+  grant_type: v.literal(TOKEN_EXCHANGE_GRANT, `expected '${TOKEN_EXCHANGE_GRANT}'`),
+  subject_token: v.string('expected an identity token'),
+  subject_token_type: v.literal(ID_TOKEN_TYPE, `expected '${ID_TOKEN_TYPE}'`),
+})
+
+/** Where clients find everything, and the exchange of identity tokens for sessions. */
+export function oauthRoutes(app: App, parts: AppParts): void {
+  const { config, identity, sessions, accessTokens, store, keys, grants } = parts
+  const { url } = config
+
+  app.get(RESOURCE_METADATA_PATH, (c) => {
+    const metadata: ResourceMetadata = {
+      resource: url,
+      authorization_servers: [url],
+      identity_providers: identity.metadata(),
+    }
+    return c.json(metadata)
+  })
+
+  // RFC 8414.
+  app.get(SERVER_METADATA_PATH, (c) =>
+    c.json({
+      issuer: url,
+      token_endpoint: `${url}/oauth/token`,
+      revocation_endpoint: `${url}/oauth/revoke`,
+      jwks_uri: `${url}/jwks`,
+      grant_types_supported: [TOKEN_EXCHANGE_GRANT],
+      response_types_supported: [],
+      token_endpoint_auth_methods_supported: ['none'],
+      dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
+    }),
+  )
+
+  app.get('/jwks', (c) => c.json({ keys: [keys.session.publicJwk, keys.audit.publicJwk] }))
+
+  app.post('/oauth/token', async (c) => {
+    const form = parse(TokenRequest, await c.req.parseBody(), { what: 'token request' })
+    const { method, path } = c.req
+    const jkt = await checkProof({ method, path, proof: c.req.header('DPoP') }, { url, store })
+    const session = await sessions.exchange(await identity.verifyIdToken(form.subject_token), jkt)
+    const now = store.now()
+    const issuedAt = Math.floor(now / 1000)
+    const until = Math.min(issuedAt + config.session.tokenTtl, Math.floor(session.expiresAt / 1000))
+    const token: TokenResponse = {
+      access_token: await accessTokens.issue({
+        subject: session.principal.id,
+        session: session.sid,
+        clientId: session.clientId,
+        jkt,
+        id: newId(now),
+        issuedAt,
+        expiresAt: until,
+      }),
+      issued_token_type: ACCESS_TOKEN_TYPE,
+      token_type: 'DPoP',
+      expires_in: until - issuedAt,
+      session_expires_at: toTimestamp(session.expiresAt),
+      principal: session.principal,
+    }
+    c.header('Cache-Control', 'no-store')
+    return c.json(token)
+  })
+
+  // RFC 7009. A token that is of no use any more is as good as revoked; somebody else's is not.
+  app.post('/oauth/revoke', async (c) => {
+    const { method, path } = c.req
+    const authorization = c.req.header('Authorization')
+    try {
+      const sender = { method, path, authorization, proof: c.req.header('DPoP') }
+      const session = await authenticate(sender, { url, store, sessions, accessTokens })
+      if (await sessions.end(session.sid, 'logout')) await grants.endSession(session.sid)
+    } catch (thrown) {
+      if (JitError.from(thrown).code !== 'session_ended') throw thrown
+    }
+    return c.body(null, 200)
+  })
+}

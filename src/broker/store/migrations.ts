@@ -1,0 +1,134 @@
+import type { Kysely } from 'kysely'
+import type { Migration, MigrationProvider } from 'kysely/migration'
+
+const initial: Migration = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await db.schema
+      .createTable('meta')
+      .addColumn('key', 'text', (c) => c.primaryKey())
+      .addColumn('value', 'text', (c) => c.notNull())
+      .execute()
+    await db.schema
+      .createTable('signing_keys')
+      .addColumn('kid', 'text', (c) => c.primaryKey())
+      .addColumn('purpose', 'text', (c) => c.notNull())
+      .addColumn('private_key', 'text', (c) => c.notNull())
+      .addColumn('public_jwk', 'text', (c) => c.notNull())
+      .addColumn('created_at', 'bigint', (c) => c.notNull())
+      .execute()
+    await db.schema
+      .createTable('replay')
+      .addColumn('scope', 'text', (c) => c.notNull())
+      .addColumn('value', 'text', (c) => c.notNull())
+      .addColumn('expires_at', 'bigint', (c) => c.notNull())
+      .addPrimaryKeyConstraint('replay_once', ['scope', 'value'])
+      .execute()
+    await db.schema.createIndex('replay_expiry').on('replay').column('expires_at').execute()
+    await createSessions(db)
+    await createGrants(db)
+    await createLeases(db)
+    await db.schema
+      .createTable('audit')
+      .addColumn('seq', 'integer', (c) => c.primaryKey())
+      .addColumn('at', 'bigint', (c) => c.notNull())
+      .addColumn('event', 'text', (c) => c.notNull())
+      .addColumn('grant_id', 'text')
+      .addColumn('entry', 'text', (c) => c.notNull())
+      .execute()
+  },
+}
+
+async function createSessions(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('sessions')
+    .addColumn('sid', 'text', (c) => c.primaryKey())
+    .addColumn('principal', 'text', (c) => c.notNull())
+    .addColumn('principal_kind', 'text', (c) => c.notNull())
+    .addColumn('principal_id', 'text', (c) => c.notNull())
+    .addColumn('issuer', 'text', (c) => c.notNull())
+    .addColumn('client_id', 'text', (c) => c.notNull())
+    .addColumn('jkt', 'text', (c) => c.notNull().unique())
+    .addColumn('authenticated_at', 'bigint')
+    .addColumn('acr', 'text', (c) => c.notNull())
+    .addColumn('amr', 'text', (c) => c.notNull())
+    .addColumn('created_at', 'bigint', (c) => c.notNull())
+    .addColumn('renewed_at', 'bigint', (c) => c.notNull())
+    .addColumn('expires_at', 'bigint', (c) => c.notNull())
+    .addColumn('ended_at', 'bigint')
+    .addColumn('ended_by', 'text')
+    .execute()
+}
+
+async function createGrants(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('grants')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('sid', 'text', (c) => c.notNull().references('sessions.sid'))
+    .addColumn('principal', 'text', (c) => c.notNull())
+    .addColumn('principal_kind', 'text', (c) => c.notNull())
+    .addColumn('principal_id', 'text', (c) => c.notNull())
+    .addColumn('request_key', 'text', (c) => c.notNull())
+    .addColumn('request_hash', 'text', (c) => c.notNull())
+    .addColumn('environment', 'text', (c) => c.notNull())
+    .addColumn('tier', 'text', (c) => c.notNull())
+    .addColumn('task', 'text', (c) => c.notNull())
+    .addColumn('targets', 'text', (c) => c.notNull())
+    .addColumn('ttl_seconds', 'integer', (c) => c.notNull())
+    .addColumn('context', 'text', (c) => c.notNull())
+    .addColumn('policy_version', 'text', (c) => c.notNull())
+    .addColumn('state', 'text', (c) => c.notNull())
+    .addColumn('requested_at', 'bigint', (c) => c.notNull())
+    .addColumn('expires_at', 'bigint')
+    .addColumn('resume_hash', 'text')
+    .addColumn('received', 'integer', (c) => c.notNull().defaultTo(0))
+    .addColumn('ended_by', 'text')
+    .addColumn('ended_at', 'bigint')
+    .addUniqueConstraint('grants_once', ['sid', 'request_key'])
+    .execute()
+  await db.schema
+    .createIndex('grants_state')
+    .on('grants')
+    .columns(['state', 'expires_at'])
+    .execute()
+  await db.schema
+    .createIndex('grants_principal')
+    .on('grants')
+    .columns(['principal_id', 'state'])
+    .execute()
+}
+
+async function createLeases(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('leases')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('grant_id', 'text', (c) => c.notNull().references('grants.id'))
+    .addColumn('target', 'text', (c) => c.notNull())
+    .addColumn('type', 'text', (c) => c.notNull())
+    .addColumn('handle', 'text', (c) => c.notNull().unique())
+    .addColumn('state', 'text', (c) => c.notNull())
+    .addColumn('revocability', 'text', (c) => c.notNull())
+    .addColumn('target_identity', 'text', (c) => c.notNull())
+    .addColumn('mint_by', 'bigint', (c) => c.notNull())
+    .addColumn('expires_at', 'bigint', (c) => c.notNull())
+    .addColumn('confirmed', 'integer', (c) => c.notNull().defaultTo(0))
+    .addColumn('external_id', 'text')
+    .addColumn('undo', 'text')
+    .addColumn('attempts', 'integer', (c) => c.notNull().defaultTo(0))
+    .addColumn('next_attempt_at', 'bigint')
+    .addColumn('problem', 'text')
+    .addColumn('outcome', 'text')
+    .addColumn('cleanup', 'text')
+    .execute()
+  await db.schema.createIndex('leases_grant').on('leases').column('grant_id').execute()
+  await db.schema
+    .createIndex('leases_due')
+    .on('leases')
+    .columns(['next_attempt_at'])
+    .where('next_attempt_at' as never, 'is not', null as never)
+    .execute()
+}
+
+/** Every step the schema took, oldest first; names never change once released. */
+export const migrations: MigrationProvider = {
+  getMigrations: async () => ({ '2026-11-initial': initial }),
+}

@@ -1,0 +1,101 @@
+import type { EndedBy, GrantState, LeaseState, Revocability } from '../../protocol/grant.ts'
+
+/**
+ * The ledger's tables. Times are whole milliseconds since the epoch by the store's clock, flags
+ * 0 or 1, documents JSON text: what SQLite and PostgreSQL both hold without surprises.
+ */
+export interface Schema {
+  meta: { key: string; value: string }
+  signing_keys: SigningKeyRow
+  replay: { scope: string; value: string; expires_at: number }
+  sessions: SessionRow
+  grants: GrantRow
+  leases: LeaseRow
+  audit: { seq: number; at: number; event: string; grant_id: string | null; entry: string }
+}
+
+export interface SigningKeyRow {
+  kid: string
+  purpose: string
+  /** PKCS #8, sealed. */
+  private_key: string
+  public_jwk: string
+  created_at: number
+}
+
+export interface SessionRow {
+  sid: string
+  /** {@link Principal} */
+  principal: string
+  principal_kind: string
+  principal_id: string
+  issuer: string
+  client_id: string
+  /** RFC 7638 thumbprint of the DPoP key. */
+  jkt: string
+  authenticated_at: number | null
+  acr: string
+  amr: string
+  created_at: number
+  renewed_at: number
+  /** The greatest age. */
+  expires_at: number
+  ended_at: number | null
+  ended_by: string | null
+}
+
+export interface GrantRow {
+  id: string
+  sid: string
+  principal: string
+  principal_kind: string
+  principal_id: string
+  request_key: string
+  request_hash: string
+  environment: string
+  tier: string
+  task: string
+  /** Names, JSON array. */
+  targets: string
+  ttl_seconds: number
+  /** {@link GrantContext} */
+  context: string
+  policy_version: string
+  state: GrantState
+  requested_at: number
+  expires_at: number | null
+  /** SHA-256 of the one-time resume secret. */
+  resume_hash: string | null
+  /** Whether the client said that the credentials arrived. */
+  received: number
+  ended_by: EndedBy | null
+  ended_at: number | null
+}
+
+export interface LeaseRow {
+  id: string
+  grant_id: string
+  target: string
+  type: string
+  handle: string
+  state: LeaseState
+  revocability: Revocability
+  /** What the target was connected to when the intent was written. */
+  target_identity: string
+  mint_by: number
+  expires_at: number
+  /** Whether the mint's end was recorded. */
+  confirmed: number
+  external_id: string | null
+  /** Sealed; gone once the revocation is confirmed. */
+  undo: string | null
+  attempts: number
+  /** When the next attempt to revoke is due. */
+  next_attempt_at: number | null
+  /** Why the last attempt did not succeed. */
+  problem: string | null
+  /** {@link LeaseReceipt} */
+  outcome: string | null
+  /** What is left at the target though the credential is dead. */
+  cleanup: string | null
+}

@@ -1,0 +1,64 @@
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { JitError } from '../../lib/errors.ts'
+import type { Deps } from '../deps.ts'
+
+interface DevOptions {
+  readonly port?: string
+  readonly data?: string
+  readonly postgres?: string
+  readonly json?: boolean
+}
+
+/** `jit dev`: everything on loopback, to try `jit` with. */
+export function registerDev(program: Command, deps: Deps, exit: (code: number) => void): void {
+  program
+    .command('dev')
+    .description('run a broker and an OIDC provider on loopback, for development')
+    .option('--port <n>', 'port to listen on (default: one that is free)')
+    .option('--data <dir>', 'keep keys, ledger and sign-ins there (default: nothing is kept)')
+    .option('--postgres <url>', 'admin URL of a PostgreSQL: adds the targets dev-db and prod-db')
+    .option('--json', 'print one line of JSON when ready')
+    .action(async (options: DevOptions) => exit(await runDev(options, deps)))
+}
+
+/** @throws JitError `usage` */
+function parsePort(text: string): number {
+  const port = Number(text)
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port
+  throw new JitError('usage', `'${text}' is not a port`, { hint: 'expected 0 to 65535' })
+}
+
+/** Serves until it is interrupted. */
+export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
+  const { startDevelopment } = await import('../../dev/development.ts')
+  const { failpoints } = await import('../../broker/failpoints.ts')
+  const { createLog } = await import('../../broker/log.ts')
+  const { untilInterrupted } = await import('../serving.ts')
+  const development = await startDevelopment({
+    port: parsePort(options.port ?? '0'),
+    data: options.data === undefined ? undefined : resolve(deps.cwd, options.data),
+    postgres: options.postgres,
+    clock: deps.clock,
+    log: createLog(deps.io.note, deps.clock.now),
+    failpoint: failpoints(deps.env.JIT_BROKER_DANGEROUSLY_DIE_AT),
+  })
+  const { broker, issuer } = development
+  if (options.json) deps.io.out(JSON.stringify({ broker, issuer }))
+  else announce(deps, { broker, issuer })
+  await untilInterrupted(deps.io, () => development.reload())
+  await development.stop()
+  return 0
+}
+
+function announce({ io }: Deps, { broker, issuer }: { broker: string; issuer: string }): void {
+  const { bold, dim } = io.style
+  io.note(`${bold('jit dev')} serves at ${bold(broker)} (sign-in at ${issuer})`)
+  io.note('  for development only: accounts dev, lead and admin sign in without a password')
+  io.note('')
+  io.note('  in another terminal:')
+  io.note(`    jit login ${broker}`)
+  io.note('    jit exec --env dev --task deploy -- env')
+  io.note('')
+  io.note(dim('Ctrl-C stops it'))
+}
