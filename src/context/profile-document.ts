@@ -26,7 +26,11 @@ export async function readProfileDocument<T>(
     const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error' } as const
     const document = yaml.parseDocument(content, options)
     const [error] = document.errors
-    if (error) throw fail(error.pos[0], error.message)
+    if (error) {
+      // The parser's word for an exhausted stack: thousands of open brackets.
+      const deep = error.code === 'RESOURCE_EXHAUSTION'
+      throw fail(error.pos[0], deep ? 'nested too deeply' : error.message)
+    }
     yaml.visit(document, {
       Alias: (_, node) => {
         throw fail(startOf(node), 'expected no aliases')
@@ -44,7 +48,6 @@ export async function readProfileDocument<T>(
     const { message, hint } = explain(issue)
     throw fail(offsetOf(document.contents, keys, yaml), `${where(keys)}${message}`, hint)
   } catch (thrown) {
-    // Thousands of open brackets exhaust the stack.
     throw thrown instanceof RangeError ? fail(0, 'nested too deeply') : thrown
   }
 }
@@ -55,7 +58,7 @@ function where(keys: readonly unknown[]): string {
 
 /** A complaint in the words of the file; valibot's own speak of types. */
 function explain(issue: v.BaseIssue<unknown>): { message: string; hint?: string } {
-  if (issue.type !== 'strict_object' && issue.type !== 'record' && issue.type !== 'array') {
+  if (issue.type !== 'strict_object' && issue.type !== 'record') {
     return { message: issue.message.replace(/^Invalid \w+: /, '').replace(/^E/, 'e') }
   }
   if (issue.expected === 'never') {
