@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { JitError } from '../../lib/errors.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { Run } from './connection.ts'
-import { block, numberArray, textArray } from './sql.ts'
+import { block, oidArray, textArray } from './sql.ts'
 
 /** How long a sign-in that had begun before the role was closed may take (milliseconds). */
 const STARTING_GRACE = 1_000
@@ -12,17 +12,20 @@ const FIRST_PAUSE = 3
 const LONGEST_PAUSE = 50
 
 /**
- * Backends that are still starting. They hold a lock on their virtual transaction from before they authenticate, but
- * have no user in `pg_stat_activity` until after `post_auth_delay`, which a client may ask for. What the server runs
- * for itself looks alike and is told apart by its type, where we may see that.
+ * Client sessions, and backends that are still starting: those hold a lock on their virtual transaction from before
+ * they authenticate, but have no user in `pg_stat_activity` until after `post_auth_delay`, which a client may ask for.
+ * What the server runs for itself looks alike and is told apart by its type, where we may see that.
+ * (The functions below `pg_stat_activity` and `pg_locks`: their views look up more than is needed.)
  */
-const STARTING = `SELECT l.pid, l.virtualtransaction FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-  WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND a.usesysid IS NULL
-    AND coalesce(a.backend_type, 'client backend') = 'client backend'`
+const ACTIVITY = `activity AS MATERIALIZED (SELECT pid, usesysid, backend_type FROM pg_stat_get_activity(NULL)),
+  starting AS (SELECT l.pid, l.virtualtransaction FROM pg_lock_status() l LEFT JOIN activity a ON a.pid = l.pid
+    WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND a.usesysid IS NULL
+      AND coalesce(a.backend_type, 'client backend') = 'client backend')`
 
 /** True while a session of these roles is open, or some session is only starting. */
 export function anySession(oids: readonly number[]): string {
-  return `EXISTS (SELECT FROM pg_stat_activity WHERE usesysid = ANY (${numberArray(oids)})) OR EXISTS (${STARTING})`
+  return `(WITH ${ACTIVITY} SELECT EXISTS (SELECT FROM activity WHERE usesysid = ANY (${oidArray(oids)}))
+    OR EXISTS (SELECT FROM starting))`
 }
 
 /** Looks again with fresh eyes: within a transaction, activity is read once and kept. */
@@ -32,9 +35,9 @@ const Sight = v.object({ sessions: v.array(v.number()), starting: v.array(v.stri
 type Sight = v.InferOutput<typeof Sight>
 
 async function look(run: Run, oids: readonly number[]): Promise<Sight> {
-  const rows = await run(`${LOOK_AGAIN} SELECT json_build_object(
-    'sessions', (SELECT coalesce(json_agg(pid), '[]') FROM pg_stat_activity WHERE usesysid = ANY (${numberArray(oids)})),
-    'starting', (SELECT coalesce(json_agg(pid || ' ' || virtualtransaction), '[]') FROM (${STARTING}) starting)
+  const rows = await run(`${LOOK_AGAIN} WITH ${ACTIVITY} SELECT json_build_object(
+    'sessions', (SELECT coalesce(json_agg(pid), '[]') FROM activity WHERE usesysid = ANY (${oidArray(oids)})),
+    'starting', (SELECT coalesce(json_agg(pid || ' ' || virtualtransaction), '[]') FROM starting)
   ) AS sight`)
   return parse(Sight, rows[0]?.sight, { what: 'sessions', code: 'target_refused' })
 }
@@ -74,7 +77,7 @@ export async function endSessions(
 }
 
 function terminate(oids: readonly number[]): string {
-  return `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (${numberArray(oids)});`
+  return `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (${oidArray(oids)});`
 }
 
 /**
@@ -85,7 +88,7 @@ function terminateStarting(suspects: readonly string[]): string {
   return block(`
     DECLARE suspect int;
     BEGIN
-      FOR suspect IN SELECT pid FROM (${STARTING}) starting
+      FOR suspect IN WITH ${ACTIVITY} SELECT pid FROM starting
           WHERE pid || ' ' || virtualtransaction = ANY (${textArray(suspects)}) LOOP
         BEGIN
           PERFORM pg_terminate_backend(suspect);

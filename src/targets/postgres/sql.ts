@@ -23,8 +23,8 @@ export function textArray(items: readonly string[]): string {
   return `ARRAY[${items.map(literal).join(', ')}]::text[]`
 }
 
-export function numberArray(items: readonly (number | string)[]): string {
-  return `ARRAY[${items.map((item) => Number(item)).join(', ')}]::bigint[]`
+export function oidArray(oids: readonly number[]): string {
+  return `ARRAY[${oids.map(Number).join(', ')}]::oid[]`
 }
 
 /** PL/pgSQL to run at once. */
