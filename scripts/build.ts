@@ -1,5 +1,6 @@
 /** Bundles the program into dist/, split so that a command loads only what it uses. */
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 
 /**
@@ -18,10 +19,10 @@ const lazyChildProcess: Plugin = {
   },
 }
 
-await rm('dist', { recursive: true, force: true })
-await build({
+const { metafile } = await build({
   entryPoints: ['src/main.ts'],
   outdir: 'dist',
+  metafile: true,
   bundle: true,
   splitting: true,
   format: 'esm',
@@ -41,3 +42,9 @@ await build({
     js: "import{createRequire as __jitRequire}from'node:module';const require=__jitRequire(import.meta.url);",
   },
 })
+
+// Only now, so that a program that runs meanwhile finds its parts.
+for (const file of await readdir('dist')) {
+  const path = join('dist', file)
+  if (!(path in metafile.outputs)) await rm(path, { recursive: true })
+}

@@ -37,9 +37,18 @@ function createDeps(io: Terminal): Deps {
     io,
     clock: systemClock,
     paths,
-    keystore: () => Promise.reject(new JitError('keystore_failed', 'no keystore')),
+    keystore: once(async () => (await import('./keystore/open.ts')).openKeystore({ env, paths })),
     prompt: terminalPrompt(io, interrupted),
     openBrowser: async (url) => (await import('./cli/browser.ts')).openInBrowser(url, env),
     interrupted,
+  }
+}
+
+/** The same promise each time. */
+function once<T>(open: () => Promise<T>): () => Promise<T> {
+  let opened: Promise<T> | undefined
+  return () => {
+    opened ??= open()
+    return opened
   }
 }

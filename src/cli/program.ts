@@ -1,6 +1,19 @@
 import { Command, CommanderError } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
 import { JitError } from '../lib/errors.ts'
+import { registerAudit } from './commands/audit.ts'
+import { registerBroker } from './commands/broker.ts'
+import { registerDev } from './commands/dev.ts'
+import { registerExec } from './commands/exec.ts'
+import { registerGrants } from './commands/grants.ts'
+import { registerLogin } from './commands/login.ts'
+import { registerLogout } from './commands/logout.ts'
+import { registerPolicy } from './commands/policy.ts'
+import { registerRevoke } from './commands/revoke.ts'
+import { registerShow } from './commands/show.ts'
+import { registerStatus } from './commands/status.ts'
+import { registerTrust } from './commands/trust.ts'
+import { registerWhoami } from './commands/whoami.ts'
 import type { Deps } from './deps.ts'
 import { EXIT } from './exit-codes.ts'
 
@@ -44,11 +57,12 @@ export async function runProgram(
   beforeCommand: () => Promise<void>,
 ): Promise<number> {
   let code: number = EXIT.ok
-  const { own } = splitArguments(argv)
+  const { own, command = [] } = splitArguments(argv)
   const program = createProgram(deps).hook('preAction', beforeCommand)
   const exit: Exit = (value) => {
     code = value
   }
+  registerExec(program, deps, { exit, words: command })
   for (const register of COMMANDS) register(program, deps, exit)
   if (own.length === 0) {
     program.outputHelp()
@@ -81,7 +95,20 @@ function createProgram(deps: Deps): Command {
 type Register = (program: Command, deps: Deps, exit: Exit) => void
 
 /** Every command, in the order of the help: a new one is a file and a line here. */
-const COMMANDS: readonly Register[] = []
+const COMMANDS: readonly Register[] = [
+  registerLogin,
+  registerLogout,
+  registerWhoami,
+  registerStatus,
+  registerGrants,
+  registerShow,
+  registerRevoke,
+  registerAudit,
+  registerTrust,
+  registerPolicy,
+  registerBroker,
+  registerDev,
+]
 
 /**
  * Help and version end the parser by an error too; the others become ours.

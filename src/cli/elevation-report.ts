@@ -1,0 +1,81 @@
+import type { Requested } from '../client/lifeline.ts'
+import { formatDuration } from '../lib/duration.ts'
+import { escapeForDisplay } from '../lib/escape.ts'
+import type { AuthorizationDetails } from '../protocol/request.ts'
+import type { Finished, Progress, Stopped } from '../run/elevated.ts'
+import type { Deps } from './deps.ts'
+import { formatTime, receiptText } from './receipt-text.ts'
+import { symbolsFor } from './symbols.ts'
+
+/** Where the second column starts. */
+const COLUMN = 49
+
+/** Says on stderr what an elevation is doing. */
+export interface ElevationReport extends Progress {
+  finished(finished: Finished): void
+}
+
+/** @param quiet say only what went wrong */
+export function elevationReport(
+  { io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>,
+  { details, quiet }: { details: AuthorizationDetails; quiet: boolean },
+): ElevationReport {
+  const symbols = symbolsFor(env)
+  const line = (symbol: string, left: string, right: string) =>
+    io.note(`${symbol} ${right ? `${left.padEnd(COLUMN - 3)} ${io.style.dim(right)}` : left}`)
+  const warn = (text: string) => io.note(`jit: ${io.style.yellow('warning')}: ${text}`)
+  const say = quiet ? () => {} : line
+  return {
+    requested: (requested) =>
+      say(
+        io.style.blue(symbols.asks),
+        titleOf(requested, details, symbols.between),
+        `asks for ${requested.targets.join(', ')}${symbols.between}${formatDuration(requested.ttl)}`,
+      ),
+    granted: ({ grant, expires_at, credentials }) =>
+      say(
+        io.style.green(symbols.done),
+        `granted ${grant} until ${formatTime(expires_at, clock.now())}`,
+        credentials
+          .map(({ target, revocability }) => `${target}: ${revocability}`)
+          .join(symbols.between),
+      ),
+    stopping: (why) => warn(`${stopText(why)}: stopping the command`),
+    survived: (pids) => warn(`could not end process ${pids.join(', ')}`),
+    finished({ granted, release, releaseTook }) {
+      if (release.kind === 'unconfirmed') {
+        warn(`no receipt for ${granted.grant}: ${escapeForDisplay(release.reason)}`)
+        warn(lateText(granted.grace, formatTime(granted.expires_at, clock.now())))
+        return
+      }
+      const { gone, remaining, unsettled } = receiptText(release.receipt, clock.now())
+      const took = `${Math.round(releaseTook)} ms`
+      const left = gone ? `${gone} in ${took}` : 'given back'
+      const symbol = unsettled ? io.style.yellow(symbols.attention) : io.style.green(symbols.done)
+      const print = unsettled ? line : say
+      print(symbol, left, remaining.join(symbols.between))
+    },
+  }
+}
+
+function titleOf(
+  { environment, task }: Requested,
+  { claimed }: AuthorizationDetails,
+  between: string,
+): string {
+  const branch = claimed.branch ? `@${claimed.branch}` : ''
+  const where = claimed.repository ? [`${claimed.repository}${branch}`] : []
+  return [environment, task, ...where].map(escapeForDisplay).join(between)
+}
+
+function stopText(why: Stopped): string {
+  if (why.kind === 'deadline') return "the grant's time is over"
+  if (why.kind === 'refused') return `the grant is over (${escapeForDisplay(why.error.message)})`
+  const reason = why.reason ? `: ${escapeForDisplay(why.reason)}` : ''
+  return `the grant was revoked (${why.endedBy}${reason})`
+}
+
+function lateText(grace: number, deadline: string): string {
+  const within = formatDuration(grace)
+  return `the broker ends it ${within} after it lost the connection, at ${deadline} at the latest`
+}

@@ -1,0 +1,65 @@
+import { formatDuration } from '../lib/duration.ts'
+import { escapeForDisplay } from '../lib/escape.ts'
+import type { Grant, Lease } from '../protocol/grant.ts'
+import { formatTable } from './table.ts'
+
+const HEADING = ['GRANT', 'STATE', 'WHO', 'ENVIRONMENT', 'TASK', 'TARGETS', 'LEFT']
+
+/** @param now milliseconds since the epoch */
+export function grantTable(grants: readonly Grant[], now: number): string[] {
+  const rows = grants.map((grant) => [
+    grant.id,
+    grant.state,
+    grant.principal.name,
+    grant.environment,
+    grant.task,
+    grant.leases.map(({ target }) => target).join(', '),
+    timeLeft(grant, now),
+  ])
+  return formatTable([HEADING, ...rows.map((row) => row.map(escapeForDisplay))])
+}
+
+/** How long it lasts yet; `-` where it doesn't. */
+function timeLeft({ state, expires_at }: Grant, now: number): string {
+  if (state !== 'active' || expires_at === undefined) return '-'
+  return formatDuration((Date.parse(expires_at) - now) / 1000)
+}
+
+/** One grant with all that is known of it. */
+export function grantLines(grant: Grant, now: number): string[] {
+  const { context, principal } = grant
+  const facts: [string, string][] = [
+    ['grant', grant.id],
+    ['state', grant.ended_by ? `${grant.state} (${grant.ended_by})` : grant.state],
+    ['who', `${principal.name} (${principal.kind}, ${principal.id})`],
+    ['for', `${grant.task} in ${grant.environment} (${grant.tier})`],
+    ['command', context.command.argv.join(' ')],
+    ['in', context.command.directory],
+    ['repository', placeOf(context)],
+    ['claimed', placeOf(context.claimed)],
+    ['reason', context.reason],
+    ['ticket', context.ticket],
+    ['requested', grant.requested_at],
+    ['ends', grant.expires_at ?? ''],
+    ['left', timeLeft(grant, now)],
+  ]
+  const known = facts.filter(([, value]) => value !== '' && value !== '-')
+  return [
+    ...formatTable(known.map(([name, value]) => [name, escapeForDisplay(value)])),
+    ...leaseLines(grant.leases),
+  ]
+}
+
+function placeOf(place: { repository: string; branch: string; commit: string }): string {
+  const { repository, branch, commit } = place
+  if (!repository && !commit) return ''
+  return `${repository}${branch && `@${branch}`}${commit && ` (${commit.slice(0, 12)})`}`
+}
+
+function leaseLines(leases: readonly Lease[]): string[] {
+  if (leases.length === 0) return []
+  const rows = leases.map(({ target, type, handle, state, revocability, problem }) =>
+    [target, type, state, revocability, handle, problem ?? ''].map(escapeForDisplay),
+  )
+  return ['', ...formatTable([['TARGET', 'TYPE', 'STATE', 'REVOKES', 'HANDLE', ''], ...rows])]
+}

@@ -1,0 +1,16 @@
+/** What stands before a line of `jit`'s own. */
+export interface Symbols {
+  readonly asks: string
+  readonly done: string
+  readonly attention: string
+  readonly between: string
+}
+
+const UNICODE: Symbols = { asks: '●', done: '✓', attention: '!', between: ' · ' }
+const ASCII: Symbols = { asks: '*', done: '+', attention: '!', between: ' - ' }
+
+/** Plain ones where the locale says that its characters aren't UTF-8; an unset locale says nothing. */
+export function symbolsFor(env: Readonly<Record<string, string | undefined>>): Symbols {
+  const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || 'UTF-8'
+  return /utf-?8/i.test(locale) ? UNICODE : ASCII
+}

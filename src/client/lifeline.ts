@@ -1,0 +1,235 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type ErrorCode, JitError } from '../lib/errors.ts'
+import type { EndedBy, Receipt } from '../protocol/grant.ts'
+import type { CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
+import type { GrantRequest } from '../protocol/request.ts'
+import { problemError } from './answer.ts'
+import { type Line, type LineTarget, openLine } from './line.ts'
+
+export type Requested = Extract<ServerMessage, { type: 'requested' }>
+export type Granted = Extract<ServerMessage, { type: 'granted' }>
+
+/** Why a grant is over although nobody here gave it back. */
+export type Ending =
+  | { readonly kind: 'revoked'; readonly endedBy: EndedBy; readonly reason: string }
+  /** The broker won't have the lifeline back. */
+  | { readonly kind: 'refused'; readonly error: JitError }
+
+/** What came of giving a grant back. */
+export type Release =
+  | { readonly kind: 'released'; readonly receipt: Receipt }
+  /** No receipt: the broker ends the grant by itself, after its grace. */
+  | { readonly kind: 'unconfirmed'; readonly reason: string }
+
+/** Milliseconds: between attempts to connect again, at first and at most. */
+const BACKOFF = { first: 100, most: 2000 }
+/** How long a request is asked again when its connection breaks before the answer, in milliseconds. */
+const ASK_AGAIN_FOR = 10_000
+
+/** Answers to `resume` after which there is nothing left to resume. */
+const FINAL: readonly ErrorCode[] = ['grant_ended', 'not_found', 'session_ended', 'denied']
+
+/**
+ * The connection that a grant lives on. While the grant is active, a lost connection is opened
+ * again until {@link Lifeline.close}; the child goes on meanwhile.
+ */
+export class Lifeline {
+  readonly #target: LineTarget
+  readonly #ending = Promise.withResolvers<Ending>()
+  readonly #release = Promise.withResolvers<Release>()
+  /** Aborted by {@link Lifeline.close}. */
+  readonly #closed = new AbortController()
+  #line: Line | undefined
+  #granted: Granted | undefined
+  #resumeSecret = ''
+  #outcome: CommandOutcome | undefined
+  #over = false
+  #connected = false
+  /** What waits for the broker's answer to `request` or `resume`. */
+  #waiting: PromiseWithResolvers<Granted | undefined> | undefined
+  #onRequested: (requested: Requested) => void = () => {}
+
+  constructor(target: LineTarget) {
+    this.#target = target
+  }
+
+  /** Resolves when the broker ends the grant. The receipt comes by {@link Lifeline.release}. */
+  get ending(): Promise<Ending> {
+    return this.#ending.promise
+  }
+
+  /**
+   * Asks for a grant. A connection that breaks before the answer is opened again, and the same key
+   * gets the same grant.
+   * @throws JitError what the broker answers; `broker_unreachable`; `cancelled`
+   */
+  async ask(
+    request: GrantRequest,
+    { onRequested, signal }: { onRequested(requested: Requested): void; signal: AbortSignal },
+  ): Promise<Granted> {
+    this.#onRequested = onRequested
+    const until = this.#target.clock.monotonic() + ASK_AGAIN_FOR
+    const cancel = () => {
+      this.close()
+      this.#waiting?.reject(new JitError('cancelled', 'cancelled'))
+    }
+    signal.addEventListener('abort', cancel)
+    try {
+      for (let attempt = 0; ; attempt++) {
+        if (signal.aborted) throw new JitError('cancelled', 'cancelled')
+        try {
+          const granted = await this.#exchange({ type: 'request', ...request })
+          if (granted) return granted
+        } catch (thrown) {
+          const again = this.#connected && this.#target.clock.monotonic() < until
+          if (!again || JitError.from(thrown).code !== 'broker_unreachable') throw thrown
+        }
+        await delay(backoff(attempt))
+      }
+    } finally {
+      signal.removeEventListener('abort', cancel)
+    }
+  }
+
+  /** Says that the credentials arrived: the child may start. */
+  async confirmReceived(): Promise<void> {
+    await this.#send('received')
+  }
+
+  /** Says that the terminal is about to stop this process; resolves when that is on its way. */
+  async suspend(): Promise<void> {
+    await this.#send('suspend')
+  }
+
+  /**
+   * Gives the grant back and waits for the receipt; of a grant that the broker ended, only waits.
+   * @param within milliseconds
+   */
+  async release(
+    outcome: CommandOutcome,
+    { within, signal }: { within: number; signal?: AbortSignal },
+  ): Promise<Release> {
+    this.#outcome = outcome
+    if (!this.#waiting && !this.#over) void this.#sendRelease()
+    const late = (reason: string) => (): Release => ({ kind: 'unconfirmed', reason })
+    const patience = AbortSignal.any([this.#closed.signal, ...(signal ? [signal] : [])])
+    return Promise.race([
+      this.#release.promise,
+      delay(within, undefined, { signal: patience, ref: true }).then(
+        late('the broker did not answer in time'),
+        late('the wait was cut short'),
+      ),
+    ])
+  }
+
+  /** Closes the connection for good. What wasn't released ends after the broker's grace. */
+  close(): void {
+    this.#closed.abort()
+    this.#line?.close()
+    this.#line = undefined
+  }
+
+  /** Opens a connection, sends what asks for a grant on it and waits for the answer. */
+  async #exchange(message: Parameters<Line['send']>[0]): Promise<Granted | undefined> {
+    this.#line?.close()
+    this.#line = undefined
+    const waiting = Promise.withResolvers<Granted | undefined>()
+    // Rejected by a loss that comes before anybody awaits it.
+    waiting.promise.catch(() => {})
+    this.#waiting = waiting
+    try {
+      const opening = openLine(this.#target, {
+        message: (received) => this.#receive(received),
+        lost: (why) => this.#lose(why),
+      }).then((line) => this.#adopt(line))
+      const line = await Promise.race([opening, waiting.promise])
+      if (line && 'send' in line) await line.send(message)
+      return await waiting.promise
+    } finally {
+      if (this.#waiting === waiting) this.#waiting = undefined
+    }
+  }
+
+  /** Takes a new connection, unless nobody wants it any more. */
+  #adopt(line: Line): Line {
+    this.#connected = true
+    if (this.#closed.signal.aborted) line.close()
+    else this.#line = line
+    return line
+  }
+
+  #receive(message: ServerMessage): void {
+    if (message.type === 'requested') this.#onRequested(message)
+    else if (message.type === 'granted') this.#handOver(message, message)
+    else if (message.type === 'resumed') this.#handOver(message, undefined)
+    else if (message.type === 'problem') this.#refuse(problemError(message.problem))
+    else if (message.type === 'revoked') {
+      this.#end({ kind: 'revoked', endedBy: message.ended_by, reason: message.reason })
+    } else {
+      this.#release.resolve({ kind: 'released', receipt: message.receipt })
+      this.#end({ kind: 'revoked', endedBy: message.receipt.ended_by, reason: '' })
+    }
+  }
+
+  #handOver({ resume_secret }: { resume_secret: string }, granted: Granted | undefined): void {
+    this.#resumeSecret = resume_secret
+    this.#granted ??= granted
+    this.#waiting?.resolve(granted)
+  }
+
+  /** A problem answers the last message: a request or resume that waits, or the release. */
+  #refuse(error: JitError): void {
+    if (this.#waiting) this.#waiting.reject(error)
+    else if (this.#outcome) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
+  }
+
+  #lose({ error, done }: { error: JitError; done: boolean }): void {
+    this.#line = undefined
+    if (this.#waiting) this.#waiting.reject(error)
+    else if (done) this.#endWithoutReceipt(new JitError('grant_ended', 'the grant is over'))
+    else if (this.#over) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
+    else if (this.#granted) void this.#reconnect(this.#granted.grant)
+  }
+
+  #end(ending: Ending): void {
+    this.#over = true
+    this.#waiting?.resolve(undefined)
+    this.#ending.resolve(ending)
+  }
+
+  #endWithoutReceipt(error: JitError): void {
+    this.#end({ kind: 'refused', error })
+    this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
+  }
+
+  async #reconnect(grant: string): Promise<void> {
+    for (let attempt = 0; !this.#closed.signal.aborted && !this.#over; attempt++) {
+      await delay(backoff(attempt), undefined, { ref: false })
+      try {
+        const secret = this.#resumeSecret
+        await this.#exchange({ type: 'resume', grant, secret, received: true })
+        if (this.#outcome && !this.#over) await this.#sendRelease()
+        return
+      } catch (thrown) {
+        const error = JitError.from(thrown)
+        if (FINAL.includes(error.code)) return this.#endWithoutReceipt(error)
+      }
+    }
+  }
+
+  async #send(type: 'received' | 'suspend'): Promise<void> {
+    if (this.#granted) await this.#line?.send({ type, grant: this.#granted.grant })
+  }
+
+  async #sendRelease(): Promise<void> {
+    const { grant } = this.#granted ?? {}
+    if (!grant || !this.#outcome) return
+    await this.#line?.send({ type: 'release', grant, outcome: this.#outcome })
+  }
+}
+
+/** Milliseconds before the next attempt, with jitter so that many clients don't come at once. */
+function backoff(attempt: number): number {
+  const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** Math.min(attempt, 10))
+  return longest * (0.5 + Math.random() / 2)
+}

@@ -1,0 +1,161 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Ending, Granted, Lifeline, Release, Requested } from '../client/lifeline.ts'
+import type { Clock } from '../lib/clock.ts'
+import { formatDuration } from '../lib/duration.ts'
+import { JitError } from '../lib/errors.ts'
+import type { CommandOutcome } from '../protocol/lifeline.ts'
+import type { GrantRequest } from '../protocol/request.ts'
+import { type Child, startChild } from './child.ts'
+import { childEnvironment, type Environment } from './environment.ts'
+import { leaveMarker } from './marker.ts'
+import { passSignals } from './signals.ts'
+import { stopTree } from './tree.ts'
+
+/** Milliseconds: to wait for the receipt, and between TERM and KILL. */
+const RECEIPT_WITHIN = 5000
+const STOP_GRACE = 5000
+/** The longest step of a wait for the deadline: the wall clock is looked at as often, for a machine that slept. */
+const DEADLINE_STEP = 1000
+
+/** Why the child was stopped before its time. */
+export type Stopped = Ending | { readonly kind: 'deadline' }
+
+/** What is told while it happens. */
+export interface Progress {
+  requested(requested: Requested): void
+  granted(granted: Granted): void
+  stopping(why: Stopped): void
+  /** @param pids what could not be ended */
+  survived(pids: readonly number[]): void
+}
+
+export interface ElevatedCommand {
+  readonly lifeline: Lifeline
+  readonly request: GrantRequest
+  readonly environment: Environment
+  /** Seconds that must be left when the child starts. */
+  readonly minTtl: number | undefined
+  /** Where {@link leaveMarker} leaves its line. */
+  readonly runtime: string
+  readonly clock: Clock
+  readonly progress: Progress
+  readonly signal: AbortSignal
+}
+
+export interface Finished {
+  readonly outcome: CommandOutcome
+  readonly granted: Granted
+  readonly stopped: Stopped | undefined
+  readonly release: Release
+  /** Milliseconds from the child's end to the receipt. */
+  readonly releaseTook: number
+}
+
+/**
+ * Asks for a grant, runs the command with its credentials and gives it back when the command ends,
+ * however it ends.
+ * @throws JitError before a child exists: what asking throws, `ttl_too_short`, `command_not_found`,
+ *   `command_not_executable`, `cancelled`
+ */
+export async function runElevated(command: ElevatedCommand): Promise<Finished> {
+  const { lifeline, clock, progress, signal } = command
+  let tier = ''
+  const onRequested = (requested: Requested) => {
+    tier = requested.tier
+    progress.requested(requested)
+  }
+  try {
+    const granted = await lifeline.ask(command.request, { onRequested, signal })
+    const { outcome, stopped } = await holding(command, { granted, tier }).catch(async (thrown) => {
+      await lifeline.release({ code: null, signal: null }, { within: RECEIPT_WITHIN })
+      throw thrown
+    })
+    const ended = clock.monotonic()
+    const release = await lifeline.release(outcome, { within: RECEIPT_WITHIN, signal })
+    return { outcome, granted, stopped, release, releaseTook: clock.monotonic() - ended }
+  } finally {
+    lifeline.close()
+  }
+}
+
+/** Runs the child while the grant is held. */
+async function holding(
+  command: ElevatedCommand,
+  { granted, tier }: { granted: Granted; tier: string },
+): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
+  const { lifeline, request, clock } = command
+  const deadline = deadlineOf(granted, clock)
+  requireTime(deadline.left(), command.minTtl)
+  command.signal.throwIfAborted()
+  command.progress.granted(granted)
+  const env = childEnvironment({
+    parent: command.environment,
+    credentials: granted.credentials,
+    grant: { id: granted.grant, expiresAt: granted.expires_at },
+  })
+  const { environment, task, command: wrapped } = request.details
+  const expiresAt = Date.parse(granted.expires_at)
+  using _marker = leaveMarker(command.runtime, {
+    grant: granted.grant,
+    expiresAt,
+    environment,
+    tier,
+    task,
+  })
+  await lifeline.confirmReceived()
+  const child = await startChild({ ...wrapped, env })
+  using _signals = passSignals(child, { suspend: () => lifeline.suspend() })
+  return watch(command, { child, deadline, grant: granted.grant })
+}
+
+/** Waits for the child's end, or brings it about when the grant is over. */
+async function watch(
+  { lifeline, clock, progress }: ElevatedCommand,
+  { child, deadline, grant }: { child: Child; deadline: Deadline; grant: string },
+): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
+  const ended = new AbortController()
+  const over: Promise<Stopped> = Promise.race([lifeline.ending, deadline.passed(ended.signal)])
+  const stopped = await Promise.race([child.outcome.then(() => undefined), over])
+  ended.abort()
+  if (stopped) {
+    progress.stopping(stopped)
+    const left = await stopTree({ root: child.pid, grant, grace: STOP_GRACE, clock })
+    if (left.length > 0) progress.survived(left)
+  }
+  return { outcome: await child.outcome, stopped }
+}
+
+function requireTime(left: number, minTtl: number | undefined): void {
+  if (minTtl === undefined || left >= minTtl * 1000) return
+  const has = formatDuration(left / 1000)
+  throw new JitError(
+    'ttl_too_short',
+    `the grant lasts ${has}, less than the ${formatDuration(minTtl)} asked for with --min-ttl`,
+    { hint: 'ask for a longer --ttl, if the target allows it' },
+  )
+}
+
+interface Deadline {
+  /** Milliseconds. */
+  left(): number
+  passed(signal: AbortSignal): Promise<{ kind: 'deadline' }>
+}
+
+/**
+ * When the grant ends, by two clocks of which the earlier wins: the monotonic one, which nobody can
+ * turn back, and the wall clock, which goes on while the machine sleeps.
+ */
+function deadlineOf(granted: Granted, clock: Clock): Deadline {
+  const expiresAt = Date.parse(granted.expires_at)
+  const monotonic = clock.monotonic() + expiresAt - clock.now()
+  const left = () => Math.min(monotonic - clock.monotonic(), expiresAt - clock.now())
+  return {
+    left,
+    async passed(signal) {
+      while (left() > 0 && !signal.aborted) {
+        await delay(Math.min(left(), DEADLINE_STEP), undefined, { signal }).catch(() => {})
+      }
+      return { kind: 'deadline' }
+    },
+  }
+}

@@ -1,0 +1,88 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** One process, told from a later one of the same number by when it started. */
+export interface Process {
+  readonly pid: number
+  readonly parent: number
+  readonly started: string
+  /** One letter of proc(5): `T` stopped, `Z` gone but not yet waited for. */
+  readonly state: string
+  readonly group: number
+  /** The foreground process group of its terminal, -1 without one. */
+  readonly foreground: number
+}
+
+const HAS_PROC = process.platform === 'linux'
+
+/** All processes that run, those already gone but not waited for left out. */
+export function listProcesses(): Process[] {
+  return (HAS_PROC ? listFromProc() : parsePs('-A')).filter(({ state }) => !state.startsWith('Z'))
+}
+
+/** One process; nothing where there is none. */
+export function findProcess(pid: number): Process | undefined {
+  return HAS_PROC ? readStat(pid) : parsePs('-p', String(pid))[0]
+}
+
+/**
+ * Whether a process was started with this variable. False for those of other users, whose
+ * environment can't be read, and everywhere but on Linux.
+ */
+export function startedWith(pid: number, name: string, value: string): boolean {
+  if (!HAS_PROC) return false
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`${name}=${value}`)
+  } catch {
+    return false
+  }
+}
+
+function listFromProc(): Process[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => readStat(Number(name)))
+    .filter((found) => found !== undefined)
+}
+
+/** proc_pid_stat(5): the name in parentheses may hold anything, so fields count from the last `)`. */
+function readStat(pid: number): Process | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const [state = '', parent, group, , , foreground] = fields
+    const started = fields[19] ?? ''
+    return {
+      pid,
+      parent: Number(parent),
+      started,
+      state,
+      group: Number(group),
+      foreground: Number(foreground),
+    }
+  } catch {
+    return undefined
+  }
+}
+
+function parsePs(...selection: string[]): Process[] {
+  const columns = 'pid=,ppid=,pgid=,tpgid=,state=,lstart='
+  let table = ''
+  try {
+    table = execFileSync('ps', [...selection, '-o', columns], { encoding: 'utf8' })
+  } catch {
+    return []
+  }
+  return table
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((cells) => cells.length > 5)
+    .map(([pid, parent, group, foreground, state = '', ...started]) => ({
+      pid: Number(pid),
+      parent: Number(parent),
+      group: Number(group),
+      foreground: Number(foreground),
+      state,
+      started: started.join(' '),
+    }))
+}

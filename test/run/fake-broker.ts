@@ -1,0 +1,197 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type WebSocket, WebSocketServer } from 'ws'
+import type { EndedBy, Receipt } from '../../src/protocol/grant.ts'
+import {
+  ClientMessage,
+  type DeliveredCredential,
+  LIFELINE_CLOSE,
+  type ServerMessage,
+} from '../../src/protocol/lifeline.ts'
+import { parseJson } from '../../src/protocol/parse.ts'
+import { PROBLEM_MEDIA_TYPE, type Problem } from '../../src/protocol/problem.ts'
+
+/** What a fake broker does; each part may be changed while it runs. */
+export interface Behaviour {
+  /** Seconds. */
+  ttl: number
+  grace: number
+  credentials: DeliveredCredential[]
+  /** Answers an upgrade instead of taking it. */
+  refuse?: Problem
+  /** Takes the place of the answer to a message. */
+  answer?: (message: ClientMessage, line: FakeLine) => boolean
+}
+
+/** One connection as the fake broker sees it. */
+export interface FakeLine {
+  readonly socket: WebSocket
+  send(message: ServerMessage): void
+}
+
+export const GRANT = 'g_01test'
+
+export function problem(code: string, status: number, detail: string): Problem {
+  return { type: `/problems/${code}`, title: code, status, code, detail }
+}
+
+export function credential(env: Record<string, string>, unset: string[] = []): DeliveredCredential {
+  return {
+    lease: '01lease',
+    target: 'shop-db',
+    type: 'postgres',
+    handle: 'j12345abcdefghijklmnopqrstuvwxyz',
+    revocability: 'hard',
+    expires_at: new Date(Date.now() + 900_000).toISOString(),
+    env,
+    unset,
+  }
+}
+
+/** Speaks the lifeline protocol with canned answers, and writes down what it was sent. */
+export class FakeBroker implements AsyncDisposable {
+  readonly behaviour: Behaviour = { ttl: 900, grace: 10, credentials: [credential({ SHOP: 'x' })] }
+  readonly received: ClientMessage[] = []
+  readonly upgrades: IncomingMessage[] = []
+  readonly #server: Server
+  readonly #sockets = new WebSocketServer({ noServer: true })
+  readonly #listeners = new Set<() => void>()
+  #secret = 0
+  #endedBy: EndedBy = 'exit'
+
+  private constructor(server: Server) {
+    this.#server = server
+  }
+
+  static async start(port = 0): Promise<FakeBroker> {
+    const server = createServer((_, response) => response.writeHead(404).end())
+    const broker = new FakeBroker(server)
+    server.on('upgrade', (request, socket, head) => {
+      broker.upgrades.push(request)
+      const { refuse } = broker.behaviour
+      if (refuse) {
+        const body = JSON.stringify(refuse)
+        const status = `HTTP/1.1 ${refuse.status} No`
+        const type = `content-type: ${PROBLEM_MEDIA_TYPE}`
+        const length = `content-length: ${Buffer.byteLength(body)}`
+        socket.end([status, type, length, 'connection: close', '', body].join('\r\n'))
+        return
+      }
+      broker.#sockets.handleUpgrade(request, socket, head, (line) => broker.#accept(line))
+    })
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
+    return broker
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  /** Resolves once `count` messages of a type have come. */
+  async waitFor<T extends ClientMessage['type']>(
+    type: T,
+    count = 1,
+  ): Promise<Extract<ClientMessage, { type: T }>> {
+    const found = () => this.received.filter((message) => message.type === type)[count - 1]
+    while (!found()) {
+      await new Promise<void>((resolve) => this.#listeners.add(resolve))
+    }
+    return found() as Extract<ClientMessage, { type: T }>
+  }
+
+  /** Ends the grant on every connection, as a broker does: the receipt follows. */
+  revoke(endedBy: EndedBy, reason = ''): void {
+    this.#endedBy = endedBy
+    this.#each((line) => {
+      line.send({ type: 'revoked', grant: GRANT, ended_by: endedBy, reason })
+      line.send({ type: 'released', grant: GRANT, receipt: this.receipt() })
+      line.socket.close(LIFELINE_CLOSE.done)
+    })
+  }
+
+  /** Cuts all connections, as a broken network does. */
+  cut(): void {
+    for (const socket of this.#sockets.clients) socket.terminate()
+  }
+
+  receipt(): Receipt {
+    const at = new Date().toISOString()
+    return {
+      grant: GRANT,
+      state: 'revoked',
+      ended_by: this.#endedBy,
+      ended_at: at,
+      leases: this.behaviour.credentials.map(({ target, handle, revocability }) => ({
+        target,
+        handle,
+        outcome: 'revoked',
+        revocability,
+        at,
+      })),
+      log: { seq: 7, hash: 'ab'.repeat(32) },
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.cut()
+    this.#server.closeAllConnections()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  #each(act: (line: FakeLine) => void): void {
+    for (const socket of this.#sockets.clients) act(lineOf(socket))
+  }
+
+  #accept(socket: WebSocket): void {
+    const line = lineOf(socket)
+    const ping = setInterval(() => socket.ping(), 1000)
+    socket.on('close', () => clearInterval(ping))
+    socket.on('error', () => {})
+    socket.on('message', (data) => {
+      const message = parseJson(ClientMessage, String(data), { what: 'message' })
+      this.received.push(message)
+      if (!this.behaviour.answer?.(message, line)) this.#answer(message, line)
+      for (const listener of this.#listeners) listener()
+      this.#listeners.clear()
+    })
+  }
+
+  #answer(message: ClientMessage, { socket, send }: FakeLine): void {
+    if (message.type === 'request') {
+      const { environment, task } = message.details
+      const targets = this.behaviour.credentials.map(({ target }) => target)
+      const { ttl } = this.behaviour
+      send({ type: 'requested', grant: GRANT, environment, tier: 'test', task, targets, ttl })
+      send({ type: 'granted', ...this.#handover(), credentials: this.behaviour.credentials })
+    } else if (message.type === 'resume') {
+      if (message.secret === `s${this.#secret}`) {
+        send({ type: 'resumed', ...this.#handover(), credentials: [] })
+      } else {
+        send({ type: 'problem', problem: problem('grant_ended', 409, 'the grant is over') })
+        socket.close(LIFELINE_CLOSE.done)
+      }
+    } else if (message.type === 'release') {
+      send({ type: 'released', grant: GRANT, receipt: this.receipt() })
+      socket.close(LIFELINE_CLOSE.done)
+    }
+  }
+
+  #handover() {
+    this.#secret += 1
+    const { ttl, grace } = this.behaviour
+    const expires_at = new Date(Date.now() + ttl * 1000).toISOString()
+    return { grant: GRANT, resume_secret: `s${this.#secret}`, grace, expires_at }
+  }
+}
+
+function lineOf(socket: WebSocket): FakeLine {
+  return { socket, send: (message) => socket.send(JSON.stringify(message)) }
+}

@@ -1,0 +1,89 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { type IPty, spawn as spawnOnTerminal } from '@lydell/node-pty'
+import { newSessionKey } from '../../src/auth/proof.ts'
+import { writeSession } from '../../src/auth/session.ts'
+import { openKeystore } from '../../src/keystore/open.ts'
+import { pathsFrom } from '../../src/lib/paths.ts'
+
+export const JIT = resolve(import.meta.dirname, '../../bin/jit.js')
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A person's home directory of its own, with the built CLI to run in it. */
+export class Home implements Disposable {
+  readonly directory = mkdtempSync(join(tmpdir(), 'jit-test-'))
+  readonly env: Record<string, string>
+  readonly #children = new Set<ChildProcess>()
+
+  constructor() {
+    this.env = {
+      PATH: process.env.PATH ?? '',
+      HOME: this.directory,
+      XDG_RUNTIME_DIR: join(this.directory, 'run'),
+      JIT_KEYSTORE: 'file',
+      LANG: 'C.UTF-8',
+    }
+  }
+
+  /** Leaves a session at `broker`, as a sign-in would have. */
+  async signIn(broker: string): Promise<void> {
+    this.env.JIT_BROKER = broker
+    const keystore = await openKeystore({ env: this.env, paths: pathsFrom(this.env) })
+    const hour = Date.now() + 3_600_000
+    await writeSession(keystore, {
+      broker,
+      issuer: 'http://127.0.0.1:1',
+      client_id: 'jit-cli',
+      access_token: 'token-of-the-test',
+      access_token_expires_at: hour,
+      session_expires_at: new Date(hour).toISOString(),
+      jwk: newSessionKey(),
+      principal: { kind: 'human', id: 'idp/1', name: 'dev', groups: [] },
+    })
+  }
+
+  /** Starts `jit` with pipes. */
+  start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+    const child = spawn(process.execPath, [JIT, ...args], {
+      cwd: this.directory,
+      env: { ...this.env, ...env },
+    })
+    this.#children.add(child)
+    return child
+  }
+
+  async run(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+    const child = this.start(args, env)
+    child.stdin?.end()
+    return ended(child)
+  }
+
+  /** Starts a program on a terminal of its own. */
+  terminal(file: string, args: readonly string[]): IPty {
+    return spawnOnTerminal(file, [...args], { cwd: this.directory, env: this.env })
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#children) child.kill('SIGKILL')
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+/** How a process that was started with pipes ended, and what it wrote. */
+export async function ended(child: ChildProcess): Promise<Ended> {
+  const outcome = new Promise<Pick<Ended, 'code' | 'signal'>>((done) => {
+    child.once('close', (code, signal) => done({ code, signal }))
+  })
+  const read = (stream: NodeJS.ReadableStream | null) => (stream ? text(stream) : '')
+  const [stdout, stderr] = await Promise.all([read(child.stdout), read(child.stderr)])
+  return { ...(await outcome), stdout, stderr }
+}
