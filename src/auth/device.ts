@@ -62,14 +62,11 @@ async function poll(flow: {
   const parameters = { code_verifier: flow.verifier }
   for (;;) {
     try {
-      return await client.pollDeviceAuthorizationGrant(
-        flow.configuration,
-        flow.device,
-        parameters,
-        {
-          signal,
-        },
-      )
+      const { configuration, device } = flow
+      const answer = client.pollDeviceAuthorizationGrant(configuration, device, parameters, {
+        signal,
+      })
+      return await Promise.race([answer, abortion(signal)])
     } catch (thrown) {
       if (flow.signal.aborted) throw new JitError('cancelled', 'cancelled', { cause: thrown })
       if (expiry.aborted) throw signInExpired(thrown)
@@ -77,6 +74,14 @@ async function poll(flow: {
     }
     await wait((flow.device.interval ?? 5) * 1000, undefined, { signal }).catch(() => {})
   }
+}
+
+/** Fails as soon as `signal` is aborted; openid-client looks at it only between two waits of up to 5 s. */
+function abortion(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  if (signal.aborted) reject(signal.reason)
+  signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  return promise
 }
 
 function verificationOf(
