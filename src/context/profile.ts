@@ -73,9 +73,9 @@ export async function findProfileFile({
   directory: string
   root: string | undefined
 }): Promise<ProfileFile | undefined> {
-  for (const folder of foldersBetween(realpathSync(directory), root)) {
+  for (const folder of foldersBetween(directory, root)) {
     const path = join(folder, PROFILE_FILE)
-    if (!lstatSync(path, { throwIfNoEntry: false })) continue
+    if (!isThere(path)) continue
     const bytes = readData(path, MAX_BYTES, constants.O_NOFOLLOW)
     if (!bytes) {
       throw new JitError(
@@ -98,7 +98,21 @@ export async function parseProfiles(
   return new Map(Object.entries(profiles))
 }
 
-function foldersBetween(directory: string, root: string | undefined): string[] {
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch {
+    return false
+  }
+}
+
+function foldersBetween(start: string, root: string | undefined): string[] {
+  let directory: string
+  try {
+    directory = realpathSync(start)
+  } catch {
+    return []
+  }
   const folders = [directory]
   if (root === undefined || !`${directory}/`.startsWith(`${root}/`)) return folders
   for (let folder = directory; folder !== root; ) {

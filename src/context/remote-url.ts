@@ -1,6 +1,6 @@
 const URL_FORM = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)/
 const SCP_FORM = /^([^/:[\]]+|[^/:[\]]*\[[^\]/]*\]):(.*)$/s
-const AUTHORITY = /^(?:.*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d*))?$/s
+const AUTHORITY = /^(?:.*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(?::(\d*))?$/s
 
 /** Schemes that name a host, with the port that goes without saying. */
 const DEFAULT_PORTS: Readonly<Record<string, string>> = {
@@ -37,9 +37,9 @@ function repositoryName(parts: { authority: string; path: string; defaultPort: s
   const segments = parts.path.split('/').filter((segment) => segment !== '')
   const last = segments.pop()?.replace(/(?:\.git)+$/, '') ?? ''
   segments.push(last)
-  const name = host.toLowerCase().replace(/\.$/, '')
+  const name = host.toLowerCase().replace(/\.+$/, '')
   const odd = segments.some((segment) => /^\.{0,2}$/.test(segment))
-  if (name === '' || odd || /[\p{C}\p{Z}\\]/u.test(parts.path)) return ''
+  if (name === '' || odd || /[\p{C}\p{Z}\\?#]/u.test(parts.path)) return ''
   const place = port === '' || port === parts.defaultPort ? name : `${name}:${port}`
   const repository = [place, ...segments].join('/')
   return repository.length <= 512 ? repository : ''

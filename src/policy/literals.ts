@@ -82,32 +82,32 @@ function* comparisons(node: Node): Generator<[attribute: string, strings: string
   for (const operator of COMPARING) {
     const sides = node[operator] as { left?: unknown; right?: unknown } | undefined
     if (!sides) continue
-    for (const [one, other] of [
-      [sides.left, sides.right],
-      [sides.right, sides.left],
-    ]) {
-      for (const attribute of attributesIn(one)) yield [attribute, stringsIn(other)]
-    }
+    const [left, right] = [results(sides.left), results(sides.right)]
+    for (const attribute of left.attributes) yield [attribute, right.strings]
+    for (const attribute of right.attributes) yield [attribute, left.strings]
   }
 }
 
-/** `resource.tier` of `resource.tier`, `[resource.tier]`, `if … then resource.tier else …`. */
-function attributesIn(expression: unknown): string[] {
-  const found: string[] = []
-  walk(expression, (node) => {
-    const access = node['.'] as { left?: { Var?: unknown }; attr?: unknown } | undefined
-    if (typeof access?.left?.Var === 'string') found.push(`${access.left.Var}.${access.attr}`)
-  })
-  return found
+/** What an expression may come out as: itself, members of a set, either branch; not what a condition in it looks at. */
+function results(expression: unknown): { attributes: string[]; strings: string[] } {
+  const attributes: string[] = []
+  const strings: string[] = []
+  const open = [expression]
+  for (let next = open.pop(); isNode(next); next = open.pop()) {
+    const access = next['.']
+    const branches = next['if-then-else']
+    if (typeof next.Value === 'string') strings.push(next.Value)
+    else if (isNode(access)) {
+      const base = isNode(access.left) ? access.left.Var : undefined
+      if (typeof base === 'string') attributes.push(`${base}.${access.attr}`)
+      else open.push(access.left)
+    } else if (Array.isArray(next.Set)) open.push(...next.Set)
+    else if (isNode(next.Record)) open.push(...Object.values(next.Record))
+    else if (isNode(branches)) open.push(branches.then, branches.else)
+  }
+  return { attributes, strings }
 }
 
-function stringsIn(expression: unknown): string[] {
-  const found: string[] = []
-  walk(expression, (node) => {
-    if (typeof node.Value === 'string') found.push(node.Value)
-    else if (Array.isArray(node.Value)) {
-      found.push(...node.Value.filter((item) => typeof item === 'string'))
-    }
-  })
-  return found
+function isNode(value: unknown): value is Node {
+  return typeof value === 'object' && value !== null
 }

@@ -1,4 +1,13 @@
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readContext } from '../../src/context/context.ts'
@@ -6,6 +15,10 @@ import { git, repository, temporaryFolder, write } from './repositories.ts'
 
 const claimed = async (directory: string) => (await readContext(directory)).claimed
 const head = (directory: string) => git(directory, 'rev-parse', 'HEAD')
+const objectFiles = (root: string) =>
+  readdirSync(join(root, '.git', 'objects'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /^[0-9a-f]{38}$|\.(?:pack|idx)$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
 const NOWHERE = { repository: '', branch: '', commit: '', dirty: false }
 
 describe('where a person stands', () => {
@@ -176,6 +189,7 @@ describe('a repository made to mislead', () => {
     ['a chain of refs without an end', { '.git/refs/heads/main': 'ref: refs/heads/main\n' }],
     ['a ref outside refs/', { '.git/HEAD': 'ref: ../../../etc/passwd\n' }],
     ['a HEAD that is neither', { '.git/HEAD': 'hello\n' }],
+    ['refs in a table', { '.git/HEAD': 'ref: refs/heads/.invalid\n' }],
     ['an empty HEAD', { '.git/HEAD': '' }],
     ['a branch with characters a terminal obeys', { '.git/HEAD': 'ref: refs/heads/a\u001b[31m\n' }],
   ])('has no commit with %s', async (_, files) => {
@@ -202,6 +216,33 @@ describe('a repository made to mislead', () => {
     rmSync(join(root, '.git', 'HEAD'))
     mkdirSync(join(root, '.git', 'HEAD'))
     expect(await claimed(root)).toEqual(NOWHERE)
+  })
+
+  it('damaged anywhere in its objects never throws', async () => {
+    const loose = repository()
+    const packed = repository()
+    for (let i = 0; i < 12; i++) {
+      git(packed, 'commit', '-q', '--allow-empty', '-m', `${'long '.repeat(50)}${i}`)
+    }
+    git(packed, 'gc', '-q', '--aggressive')
+    git(packed, 'checkout', '-q', '--detach', 'HEAD~8')
+    for (const root of [loose, packed]) {
+      for (const path of objectFiles(root)) {
+        const good = readFileSync(path)
+        chmodSync(path, 0o644)
+        for (let i = 0; i < 40; i++) {
+          const bad = Buffer.from(good)
+          for (let j = 0; j < 1 + (i % 3); j++) {
+            const at = (i * 7919 + j * 104_729) % bad.length
+            bad[at] = (bad[at] ?? 0) ^ (1 + ((i * 31) % 255))
+          }
+          writeFileSync(path, i % 4 === 0 ? bad.subarray(0, (i * 977) % bad.length) : bad)
+          expect(typeof (await claimed(root)).dirty).toBe('boolean')
+        }
+        writeFileSync(path, good)
+      }
+      expect((await claimed(root)).dirty).toBe(false)
+    }
   })
 
   it('can’t point at itself for ever', async () => {

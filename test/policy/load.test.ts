@@ -117,6 +117,22 @@ describe('a mistake in a policy is told with its file and line', () => {
     if (hint) expect(told.hint).toMatch(hint)
   })
 
+  it('and what only looks like one is none', () => {
+    const conditions = [
+      '(resource.tier == "production") == (context.reason == "x")',
+      '(if resource.tier == "production" then "a" else "b") == context.reason',
+      'context.labels has model && context.labels.model == "production"',
+      '(if context.ttl > 5 then "production" else "development") == resource.tier',
+      '{ tier: resource.tier }.tier == "production"',
+    ]
+    for (const condition of conditions) {
+      const text = `@id("p") permit (principal, action, resource) when { ${condition} };`
+      expect(policySet(text).size).toBe(1)
+    }
+    const branch = '(if context.ttl > 5 then "prd" else "development") == resource.tier'
+    expect(mistakeWhen(branch).message).toContain("tier 'prd' is not declared")
+  })
+
   it('an unknown grant’s task or kind', () => {
     const revoke = (condition: string) =>
       mistake(
