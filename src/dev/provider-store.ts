@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { Adapter, AdapterPayload } from 'oidc-provider'
 
@@ -17,6 +18,8 @@ export class ProviderStore {
   /** @param file path of the SQLite file, `:memory:` for one that ends with the process */
   constructor(file: string) {
     this.#db = new DatabaseSync(file)
+    // It holds signing keys and refresh tokens; what SQLite puts beside it gets the same mode.
+    if (file !== ':memory:') chmodSync(file, 0o600)
     this.#db.exec(
       'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000',
     )

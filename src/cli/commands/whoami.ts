@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { Principal } from '../../protocol/principal.ts'
+import type { WhoAmI } from '../../protocol/principal.ts'
 import type { Deps } from '../deps.ts'
 
 export interface WhoamiOptions {
@@ -25,15 +25,16 @@ export async function runWhoami(options: WhoamiOptions, deps: Deps): Promise<num
     return 0
   }
   const { escapeForDisplay } = await import('../../lib/escape.ts')
-  deps.io.out(escapeForDisplay(describePrincipal(answer.principal)))
-  deps.io.out(`broker: ${escapeForDisplay(answer.broker)}`)
-  deps.io.out(`session until: ${answer.session_expires_at}`)
+  for (const line of describe(answer)) deps.io.out(escapeForDisplay(line))
   return 0
 }
 
-function describePrincipal(principal: Principal): string {
+function describe({ principal, broker, session_expires_at }: WhoAmI): string[] {
   const { kind, id, name, groups, owner } = principal
-  const of = owner ? `, for ${owner}` : ''
-  const member = groups.length > 0 ? `\ngroups: ${groups.join(', ')}` : ''
-  return `${name} (${kind}${of}, ${id})${member}`
+  return [
+    `${name} (${kind}${owner ? `, for ${owner}` : ''}, ${id})`,
+    ...(groups.length > 0 ? [`groups: ${groups.join(', ')}`] : []),
+    `broker: ${broker}`,
+    `session until: ${session_expires_at}`,
+  ]
 }
