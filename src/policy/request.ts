@@ -9,7 +9,7 @@ import type { ClaimedContext, Command } from '../protocol/request.ts'
 import type { BuiltInAction, Delivery, LabelType, Vocabulary } from './vocabulary.ts'
 
 /** How and when the principal signed in. */
-export interface Authentication {
+interface Authentication {
   /** `acr` of the identity token, `""` where it has none. */
   readonly acr: string
   readonly amr: readonly string[]
@@ -51,7 +51,7 @@ export interface TaskQuestion {
 }
 
 /** The grant that is to be seen or revoked. */
-export interface GrantResource {
+interface GrantResource {
   readonly id: string
   readonly principal: { readonly kind: Principal['kind']; readonly id: string }
   readonly environment: string
