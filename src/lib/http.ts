@@ -47,9 +47,17 @@ export async function send(request: HttpRequest): Promise<HttpAnswer> {
   }
 }
 
-async function open(request: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
-  const { request: start } =
-    request.url.protocol === 'https:' ? await import('node:https') : await import('node:http')
+/**
+ * `import` of `node:http` reads every export, among them the getters that load undici: 40 ms. The
+ * module by itself takes 4.
+ */
+function transportOf(url: URL) {
+  return url.protocol === 'https:'
+    ? process.getBuiltinModule('node:https')
+    : process.getBuiltinModule('node:http')
+}
+
+function open(request: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const options: RequestOptions = {
     method: request.method,
@@ -60,7 +68,10 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     },
     signal,
   }
-  start(request.url, options, resolve).on('error', reject).end(request.body)
+  transportOf(request.url)
+    .request(request.url, options, resolve)
+    .on('error', reject)
+    .end(request.body)
   return promise
 }
 
