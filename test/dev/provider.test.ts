@@ -107,6 +107,7 @@ test('with a file, keys and refresh tokens outlive the provider', async () => {
   const file = join(folder, 'provider.db')
   const before = await start({ file })
   const tokens = await signIn(before.issuer, 'dev')
+  expect((await stat(file)).mode & 0o777).toBe(0o600)
   const keys = await (
     await fetch(`${before.issuer}/jwks`, { headers: { connection: 'close' } })
   ).json()
