@@ -110,7 +110,7 @@ function attach({
   socket.once('open', () => {
     open = true
   })
-  socket.on('error', (error) => end(unreachable(url, reasonOf(error), error)))
+  socket.on('error', (error) => end(failure(url, error)))
   socket.on('close', (code) => end(closedWith(url, code), code === LIFELINE_CLOSE.done))
   socket.on('message', (data, isBinary) => {
     if (!open) return
@@ -140,6 +140,13 @@ function readMessage(data: RawData, isBinary: boolean): ServerMessage | JitError
   } catch (thrown) {
     return JitError.from(thrown)
   }
+}
+
+/** ws names what breaks the protocol (RFC 6455), a message too large among it. */
+function failure(url: URL, error: NodeJS.ErrnoException): JitError {
+  if (!error.code?.startsWith('WS_ERR_')) return unreachable(url, reasonOf(error), error)
+  const message = `the broker does not keep to the lifeline protocol: ${error.message}`
+  return new JitError('broker_failed', message, { cause: error })
 }
 
 function closedWith(url: URL, code: number): JitError {

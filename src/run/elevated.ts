@@ -105,7 +105,8 @@ async function holding(
   await lifeline.confirmReceived()
   const child = await startChild({ ...wrapped, env })
   using _signals = passSignals(child, { suspend: () => lifeline.suspend() })
-  return watch(command, { child, deadline, grant: granted.grant })
+  // Awaited here: what is held by `using` would be let go of before the child has ended.
+  return await watch(command, { child, deadline, grant: granted.grant })
 }
 
 /** Waits for the child's end, or brings it about when the grant is over. */

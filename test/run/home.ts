@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { type IPty, spawn as spawnOnTerminal } from '@lydell/node-pty'
 import { newSessionKey } from '../../src/auth/proof.ts'
 import { writeSession } from '../../src/auth/session.ts'
@@ -80,10 +80,14 @@ export class Home implements Disposable {
 
 /** How a process that was started with pipes ended, and what it wrote. */
 export async function ended(child: ChildProcess): Promise<Ended> {
-  const outcome = new Promise<Pick<Ended, 'code' | 'signal'>>((done) => {
-    child.once('close', (code, signal) => done({ code, signal }))
-  })
-  const read = (stream: NodeJS.ReadableStream | null) => (stream ? text(stream) : '')
-  const [stdout, stderr] = await Promise.all([read(child.stdout), read(child.stderr)])
-  return { ...(await outcome), stdout, stderr }
+  const stdout = collect(child.stdout)
+  const stderr = collect(child.stderr)
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
+  return { code, signal, stdout: stdout(), stderr: stderr() }
+}
+
+function collect(stream: NodeJS.ReadableStream | null): () => string {
+  const chunks: Buffer[] = []
+  stream?.on('data', (chunk: Buffer) => chunks.push(chunk))
+  return () => Buffer.concat(chunks).toString()
 }
