@@ -1,13 +1,7 @@
 import type { ParsedPolicy } from './parsed.ts'
-import { authorize, type PolicyTexts } from './prepared.ts'
-import {
-  type BuiltInQuestion,
-  builtInCall,
-  type CedarCall,
-  type TaskQuestion,
-  taskCall,
-  UnaskableError,
-} from './request.ts'
+import { authorize, type PolicyTexts, type PreparedCall } from './prepared.ts'
+import type { BuiltInQuestion, TaskQuestion } from './question.ts'
+import { builtInCall, taskCall, UnaskableError } from './request.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
 /**
@@ -72,7 +66,7 @@ function texts(policies: readonly ParsedPolicy[]): PolicyTexts {
 }
 
 /** Whatever goes wrong on the way is a no. */
-function answer(policies: PolicyTexts, call: () => CedarCall): Decision {
+function answer(policies: PolicyTexts, call: () => PreparedCall): Decision {
   try {
     const result = authorize(policies, call())
     if (result.type === 'failure') return failed(result.errors.map(({ message }) => message))

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { DEV_POLICIES } from '../../src/dev/policies.ts'
 import { parsePolicies } from '../../src/policy/load.ts'
-import type { RequestContext } from '../../src/policy/request.ts'
+import type { RequestContext } from '../../src/policy/question.ts'
 import type { Vocabulary } from '../../src/policy/vocabulary.ts'
 import type { Principal } from '../../src/protocol/principal.ts'
 

@@ -1,6 +1,6 @@
 import type { PolicySet } from '../../src/policy/decide.ts'
 import { parsePolicies } from '../../src/policy/load.ts'
-import type { RequestContext, TaskQuestion } from '../../src/policy/request.ts'
+import type { RequestContext, TaskQuestion } from '../../src/policy/question.ts'
 import type { Vocabulary } from '../../src/policy/vocabulary.ts'
 import type { Principal } from '../../src/protocol/principal.ts'
 

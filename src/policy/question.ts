@@ -1,0 +1,63 @@
+import type { Principal } from '../protocol/principal.ts'
+import type { ClaimedContext, Command } from '../protocol/request.ts'
+import type { BuiltInAction, Delivery } from './vocabulary.ts'
+
+/** How and when the principal signed in. */
+interface Authentication {
+  /** `acr` of the identity token, `""` where it has none. */
+  readonly acr: string
+  readonly amr: readonly string[]
+  /** `auth_time`, in milliseconds since the epoch; unknown counts as long ago. */
+  readonly at: number | undefined
+}
+
+/** What a request for a task is decided on, beside who, what and where. */
+export interface RequestContext {
+  /** What an issuer signed, `""` where none did. */
+  readonly signed: {
+    readonly repository: string
+    readonly branch: string
+    readonly commit: string
+  }
+  readonly claimed: ClaimedContext
+  readonly command: Command
+  readonly reason: string
+  readonly ticket: string
+  readonly labels: Readonly<Record<string, string | boolean | number>>
+  /** Seconds. */
+  readonly ttl: number
+  readonly delivery: Delivery
+  readonly authentication: Authentication
+  /** Groups of which a member approved; of which two different members did; those people's ids. */
+  readonly approvals?: readonly string[]
+  readonly approvalsByTwo?: readonly string[]
+  readonly approvers?: readonly string[]
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+/** May this principal do this task at this target? One target at a time. */
+export interface TaskQuestion {
+  readonly principal: Principal
+  readonly task: string
+  readonly target: string
+  readonly context: RequestContext
+}
+
+/** The grant that is to be seen or revoked. */
+export interface GrantResource {
+  readonly id: string
+  readonly principal: { readonly kind: Principal['kind']; readonly id: string }
+  readonly environment: string
+  readonly task: string
+  readonly tier: string
+}
+
+/** May this principal see or revoke this grant, or read the audit log? */
+export type BuiltInQuestion = {
+  readonly principal: Principal
+  readonly context: Pick<RequestContext, 'authentication' | 'now'>
+} & (
+  | { readonly action: Exclude<BuiltInAction, 'audit'>; readonly grant: GrantResource }
+  | { readonly action: 'audit' }
+)
