@@ -23,6 +23,8 @@ interface Options {
   readonly settings?: Readonly<Record<string, string>>
   /** The directory of another version's `initdb` and `postgres`. */
   readonly binaries?: string
+  /** In a session of its own, where Ctrl-C at the terminal doesn't reach it. */
+  readonly ownSession?: boolean
 }
 
 interface Login {
@@ -166,7 +168,11 @@ function launch(serving: Serving & { port: number; logFile: string }): ChildProc
   const server = dyingWithParent(serving.postgres, ['-D', join(serving.dir, 'data'), ...flags])
   const [command, args] = asOrdinaryUser(...server)
   const log = openSync(serving.logFile, 'a', 0o600)
-  const child = spawn(command, args, { stdio: ['ignore', log, log], env: serverEnvironment() })
+  const child = spawn(command, args, {
+    stdio: ['ignore', log, log],
+    env: serverEnvironment(),
+    detached: serving.ownSession ?? false,
+  })
   closeSync(log)
   return child
 }
