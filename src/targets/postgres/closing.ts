@@ -3,7 +3,7 @@ import { parse } from '../../protocol/parse.ts'
 import type { Row } from './connection.ts'
 import type { Facts } from './server.ts'
 import { anySession } from './sessions.ts'
-import { block, identifier, literal, lockHandle, oidArray } from './sql.ts'
+import { block, identifier, literal, lockHandle, lockKey, oidArray } from './sql.ts'
 
 /** What there is of a lease's role, after it was closed. */
 const Closed = v.object({
@@ -47,8 +47,7 @@ export function readClosed(rows: readonly Row[]): Closed {
 
 /** Last step, if there is nothing left to do before it: looks twice, then drops. `gone` tells. */
 export function dropIfIdleSql(handle: string, oids: readonly number[]): string {
-  return `SELECT ${lockHandle(handle)};
-    ${block(`
+  return `${block(`
       BEGIN
         FOR look IN 1..2 LOOP
           PERFORM pg_stat_clear_snapshot();
@@ -59,4 +58,18 @@ export function dropIfIdleSql(handle: string, oids: readonly number[]): string {
         DROP ROLE ${identifier(handle)};
       END`)}
     SELECT to_regrole(${literal(handle)}) IS NULL AS gone;`
+}
+
+/** Sessions that hold the handle's lock and are none of ours: anybody may take it, to hold up a revocation. */
+export function freeLockSql(handle: string): string {
+  return `SELECT pg_terminate_backend(l.pid) FROM pg_lock_status() l JOIN pg_stat_get_activity(NULL) a USING (pid)
+    WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32 | l.objid::bigint) = ${lockKey(handle)}
+      AND a.usesysid <> to_regrole(quote_ident(session_user))`
+}
+
+/** The role as it is now: `oid` and `comment`. */
+export function roleSql(handle: string): string {
+  const role = `to_regrole(${literal(handle)})`
+  return `SELECT json_build_object('oid', ${role}::oid::bigint, 'comment', shobj_description(${role}, 'pg_authid'),
+    'now', 0) AS closed`
 }

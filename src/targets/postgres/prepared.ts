@@ -15,7 +15,7 @@ const Prepared = v.object({
 /**
  * Prepared transactions outlive their sessions, with their locks. PostgreSQL notes only the *current* role of who
  * prepared one: after SET ROLE that is the owner. So the lease's are those in its own name; those that hold a lock on
- * it or on the catalogue of roles; and those in the owner's name if nobody else who may sign in could have used it.
+ * it or on the catalogue of roles; and those in the owner's name if nobody else who may sign in could have used it, administrators aside.
  */
 function preparedSql({ handle, oid, owner }: Cleaning): string {
   return `WITH RECURSIVE able(oid) AS (
@@ -23,9 +23,10 @@ function preparedSql({ handle, oid, owner }: Cleaning): string {
       UNION SELECT m.member FROM pg_auth_members m JOIN able a ON m.roleid = a.oid
     ) SELECT coalesce(json_agg(json_build_object(
       'gid', p.gid, 'database', p.database, 'owner', p.owner, 'certain', touches.it OR NOT EXISTS (
-        SELECT FROM able JOIN pg_roles r USING (oid) WHERE r.rolcanlogin AND r.rolname <> current_user))), '[]') AS prepared
+        SELECT FROM able JOIN pg_roles r USING (oid) WHERE r.rolcanlogin AND NOT r.rolcreaterole AND NOT r.rolsuper))), '[]') AS prepared
     FROM pg_prepared_xacts p, LATERAL (SELECT p.owner = ${literal(handle)} OR EXISTS (
-      SELECT FROM pg_locks l WHERE l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction AND (
+      SELECT FROM pg_locks x JOIN pg_locks l USING (virtualtransaction)
+      WHERE x.locktype = 'transactionid' AND x.transactionid = p.transaction AND x.pid IS NULL AND l.pid IS NULL AND (
         (l.classid = 'pg_authid'::regclass AND l.objid = ${oid})
         OR (l.relation IN ('pg_authid'::regclass, 'pg_auth_members'::regclass) AND l.mode = 'RowExclusiveLock'
           AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = p.owner)))) AS it) touches

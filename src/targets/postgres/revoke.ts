@@ -1,16 +1,28 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { JitError } from '../../lib/errors.ts'
 import type { LeaseToRevoke, RevocationOutcome } from '../target.ts'
 import type { Cleaning } from './cleaning.ts'
-import { type Closed, closeSql, dropIfIdleSql, readClosed } from './closing.ts'
-import type { Connection, Run } from './connection.ts'
+import {
+  type Closed,
+  closeSql,
+  dropIfIdleSql,
+  freeLockSql,
+  readClosed,
+  roleSql,
+} from './closing.ts'
+import { type Connection, Refusal, type Run } from './connection.ts'
 import { clearLeftovers } from './leftovers.ts'
 import { ownerFromComment } from './mint.ts'
 import { rollBackPrepared } from './prepared.ts'
 import type { Facts } from './server.ts'
-import { endSessions } from './sessions.ts'
+import { endSessions, terminateSql } from './sessions.ts'
 
 /** Past `mintBy` by this much (milliseconds), a role that isn't there won't come any more. */
 const SETTLING_MARGIN = 2_000
+
+const CLOSE_ATTEMPTS = 4
+/** Closing takes a few milliseconds: after this many, somebody is in the way. */
+const HELD_UP_AFTER = 300
 
 interface Revoking {
   readonly lease: LeaseToRevoke
@@ -32,8 +44,42 @@ export async function revokeRole(revoking: Omit<Revoking, 'run'>): Promise<Revoc
   return finish(work, { oid: closed.oid, comment: closed.comment, sessions })
 }
 
-async function close({ lease, facts, run }: Revoking): Promise<Closed> {
-  return readClosed(await run(closeSql(lease.handle, facts)))
+// What a lease can make us run into: a lock (55P03), a changed row (XX000, 40001), a deadlock, too many locks.
+const HELD_UP = new Set(['55P03', 'XX000', '40001', '40P01', '53200'])
+
+async function close(work: Revoking): Promise<Closed> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await closeOnce(work)
+    } catch (error) {
+      const again = error instanceof Refusal && HELD_UP.has(error.sqlState)
+      if (!again || attempt === CLOSE_ATTEMPTS) throw error
+      await clearWay(work)
+    }
+  }
+}
+
+/** Whoever holds it up is ended while it waits, so that it is the next in the queue. */
+async function closeOnce(work: Revoking): Promise<Closed> {
+  const closing = work.run(closeSql(work.lease.handle, work.facts))
+  const done = new AbortController()
+  const settled = closing.then(
+    () => done.abort(),
+    () => done.abort(),
+  )
+  const held = wait(HELD_UP_AFTER, true, { signal: done.signal }).catch(() => false)
+  if (await held) await Promise.all([clearWay(work), settled])
+  return readClosed(await closing)
+}
+
+/** A lease may hold its own row or its lock, in a session or in a prepared transaction. */
+async function clearWay(work: Revoking): Promise<void> {
+  const { lease, run } = work
+  const closed = readClosed(await run(roleSql(lease.handle)))
+  await run(terminateSql(roleOids(lease, closed)))
+  await run(freeLockSql(lease.handle))
+  const { oid, comment } = closed
+  if (oid !== null) await rollBackPrepared(cleaningOf(work, { oid, comment, sessions: 0 }))
 }
 
 /** The role by its name, and the one the ledger knows: they differ when somebody dropped it behind our back. */

@@ -2,12 +2,13 @@ import { setTimeout as wait } from 'node:timers/promises'
 import * as v from 'valibot'
 import { JitError } from '../../lib/errors.ts'
 import { parse } from '../../protocol/parse.ts'
-import type { Run } from './connection.ts'
-import { block, oidArray, textArray } from './sql.ts'
+import { Refusal, type Run } from './connection.ts'
+import { literal, oidArray } from './sql.ts'
 
 /** How long a sign-in that had begun before the role was closed may take (milliseconds). */
 const STARTING_GRACE = 1_000
 const PATIENCE = 8_000
+const INSUFFICIENT_PRIVILEGE = '42501'
 const FIRST_PAUSE = 3
 const LONGEST_PAUSE = 50
 
@@ -62,13 +63,9 @@ export async function endSessions(
     const before = suspects ?? sight.starting
     suspects = sight.starting.filter((one) => before.includes(one))
     for (const pid of sight.sessions) ended.add(pid)
-    if (sight.sessions.length > 0) await run(terminate(oids))
+    if (sight.sessions.length > 0) await run(terminateSql(oids))
     const waited = performance.now() - began
-    if (suspects.length > 0 && waited > STARTING_GRACE) {
-      await run(terminateStarting(suspects))
-      for (const one of suspects) ended.add(Number.parseInt(one, 10))
-      suspects = []
-    }
+    if (suspects.length > 0 && waited > STARTING_GRACE) suspects = await endStarting(run, suspects)
     clean = sight.sessions.length + suspects.length === 0 ? clean + 1 : 0
     if (waited > PATIENCE) throw new JitError('target_refused', 'sessions that do not end')
     if (clean < 2) await wait(pause, undefined, { signal })
@@ -76,24 +73,26 @@ export async function endSessions(
   return ended.size
 }
 
-function terminate(oids: readonly number[]): string {
+/** Tells every session of these roles to end, and doesn't wait. */
+export function terminateSql(oids: readonly number[]): string {
   return `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = ANY (${oidArray(oids)});`
 }
 
 /**
- * Only a backend that has passed authentication is a danger, and only that one may be ended by an administrator
- * who isn't a superuser.
+ * Only a backend that has passed authentication is a danger, and only such a one may be ended by an administrator who
+ * isn't a superuser: the others are refused by the closed role itself.
+ * @returns those that were told to end
  */
-function terminateStarting(suspects: readonly string[]): string {
-  return block(`
-    DECLARE suspect int;
-    BEGIN
-      FOR suspect IN WITH ${ACTIVITY} SELECT pid FROM starting
-          WHERE pid || ' ' || virtualtransaction = ANY (${textArray(suspects)}) LOOP
-        BEGIN
-          PERFORM pg_terminate_backend(suspect);
-        EXCEPTION WHEN insufficient_privilege THEN NULL;
-        END;
-      END LOOP;
-    END`)
+async function endStarting(run: Run, suspects: readonly string[]): Promise<string[]> {
+  const told: string[] = []
+  for (const suspect of suspects) {
+    try {
+      await run(`WITH ${ACTIVITY} SELECT pg_terminate_backend(pid) FROM starting
+        WHERE pid || ' ' || virtualtransaction = ${literal(suspect)}`)
+      told.push(suspect)
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.sqlState !== INSUFFICIENT_PRIVILEGE) throw error
+    }
+  }
+  return told
 }

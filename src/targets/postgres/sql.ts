@@ -33,12 +33,17 @@ export function block(body: string): string {
 }
 
 /** A handle is part of statements as it is: anything else is refused before. */
-export function checkHandle(handle: string): string {
+function checkHandle(handle: string): string {
   if (HANDLE.test(handle)) return handle
   throw new JitError('internal', 'not a lease handle')
 }
 
+/** The advisory lock of a handle. */
+export function lockKey(handle: string): string {
+  return `hashtextextended(${literal(checkHandle(handle))}, 0)`
+}
+
 /** Held by mint and revoke to the end of their transactions, so that neither passes the other unseen. */
 export function lockHandle(handle: string): string {
-  return `pg_advisory_xact_lock(hashtextextended(${literal(checkHandle(handle))}, 0))`
+  return `pg_advisory_xact_lock(${lockKey(handle)})`
 }
