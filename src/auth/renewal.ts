@@ -7,6 +7,7 @@ import type { Clock } from '../lib/clock.ts'
 import { type ErrorCode, JitError } from '../lib/errors.ts'
 import type { Paths } from '../lib/paths.ts'
 import { exchangeToken } from './exchange.ts'
+import { tryLock, type Unlock } from './lock.ts'
 import {
   fieldsOf,
   readSession,
@@ -17,8 +18,6 @@ import {
 
 /** A token with less left than this is renewed first. Milliseconds. */
 const MARGIN = 60_000
-/** A holder that shows no sign of life for this long has lost the lock. Milliseconds. */
-const STALE = 5000
 /** How long to wait for another process's renewal. Milliseconds. */
 const PATIENCE = 30_000
 
@@ -41,7 +40,7 @@ export async function currentSession(source: SessionSource): Promise<StoredSessi
     const session = await readSession(source.keystore, source.broker)
     if (!session) throw notSignedIn(source.broker)
     if (isFresh(session, source.clock)) return session
-    const unlock = await tryLock(source)
+    const unlock = await lockOf(source)
     if (unlock) return await renewLocked(source).finally(unlock)
     await wait(20 + Math.random() * 60)
   }
@@ -50,7 +49,7 @@ export async function currentSession(source: SessionSource): Promise<StoredSessi
   })
 }
 
-export function notSignedIn(broker: string): JitError {
+function notSignedIn(broker: string): JitError {
   return new JitError('not_signed_in', `not signed in at ${broker}`, { hint: 'jit login' })
 }
 
@@ -58,24 +57,14 @@ function isFresh(session: StoredSession, clock: Clock): boolean {
   return session.access_token_expires_at - clock.now() > MARGIN
 }
 
-/** `undefined` while another process holds the lock. */
-async function tryLock(source: SessionSource): Promise<(() => Promise<void>) | undefined> {
-  const { default: lockfile } = await import('proper-lockfile')
-  const { data } = source.paths
-  await mkdir(data, { recursive: true, mode: 0o700 })
-  const name = createHash('sha256').update(source.broker).digest('hex').slice(0, 16)
+async function lockOf({ broker, paths }: SessionSource): Promise<Unlock | undefined> {
+  const name = createHash('sha256').update(broker).digest('hex').slice(0, 16)
+  const file = join(paths.data, `renewal-${name}.lock`)
   try {
-    const unlock = await lockfile.lock(data, {
-      lockfilePath: join(data, `renewal-${name}.lock`),
-      stale: STALE,
-      update: STALE / 4,
-      // Stopped for so long that another took over: what it wrote is as good.
-      onCompromised: () => {},
-    })
-    return () => unlock().catch(() => {})
+    await mkdir(paths.data, { recursive: true, mode: 0o700 })
+    return await tryLock(file)
   } catch (cause) {
-    if ((cause as { code?: string }).code === 'ELOCKED') return undefined
-    throw new JitError('keystore_failed', `can't lock ${data}`, { cause })
+    throw new JitError('keystore_failed', `can't lock ${file}`, { cause })
   }
 }
 

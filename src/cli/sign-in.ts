@@ -82,10 +82,10 @@ async function offerBrowser(
   { options, deps, signal }: { options: LoginOptions; deps: Deps; signal: AbortSignal },
 ): Promise<void> {
   const page = verification.uriComplete ?? verification.uri
-  if (options.open) {
+  const open = async () => {
     if (!(await deps.openBrowser(page))) deps.io.note('no browser could be opened here')
-    return
   }
+  if (options.open) return open()
   if (options.json || !deps.io.interactive) return
   const agreed = await deps.prompt.confirm({
     message: 'Open it in a browser here?',
@@ -93,5 +93,5 @@ async function offerBrowser(
     flag: '--open',
     signal,
   })
-  if (agreed) await deps.openBrowser(page)
+  if (agreed) await open()
 }

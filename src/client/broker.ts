@@ -7,7 +7,7 @@ import { readAnswer } from './answer.ts'
 import type { Authorizer } from './authorizer.ts'
 
 /** Whose grants to revoke at once. */
-export type RevokeFilter = { readonly scope: 'mine' | 'all' } | { readonly user: string }
+type RevokeFilter = { readonly scope: 'mine' | 'all' } | { readonly user: string }
 
 /** The broker's plain HTTP, for one session. Every method may throw `JitError` with the broker's own code. */
 export interface BrokerClient {

@@ -10,7 +10,7 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => names[character] ?? '')
 }
 
-export interface Button {
+interface Button {
   readonly name: string
   readonly value: string
   readonly label: string

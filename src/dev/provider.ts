@@ -9,7 +9,7 @@ const HOUR = 3600
 const DAY = 24 * HOUR
 
 /** The accounts of the development provider, by login. No password. */
-export const DEVELOPMENT_ACCOUNTS: readonly Account[] = [
+const DEVELOPMENT_ACCOUNTS: readonly Account[] = [
   { login: 'dev', name: 'Dev', groups: [] },
   { login: 'lead', name: 'Lead', groups: ['platform-oncall'] },
   { login: 'admin', name: 'Admin', groups: ['jit-admins', 'platform-oncall'] },

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createHash, createPublicKey, type JsonWebKey, verify } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -180,10 +180,12 @@ test('a process killed while it renewed holds the others up for a few seconds at
   const { ask } = await signedIn(provider, -1)
   const name = createHash('sha256').update(broker).digest('hex').slice(0, 16)
   const { data } = pathsFrom({ HOME: home })
+  const lock = new URL('../../src/auth/lock.ts', import.meta.url).href
+  await mkdir(data, { recursive: true })
   const holder = spawn(process.execPath, [
     '-e',
-    `require('node:fs').mkdirSync(${JSON.stringify(data)}, { recursive: true })
-     require('proper-lockfile').lock(${JSON.stringify(data)}, { lockfilePath: ${JSON.stringify(join(data, `renewal-${name}.lock`))} })
+    `import(${JSON.stringify(lock)})
+       .then(({ tryLock }) => tryLock(${JSON.stringify(join(data, `renewal-${name}.lock`))}))
        .then(() => { console.log('locked'); setInterval(() => {}, 1000) })`,
   ])
   await once(holder.stdout, 'data')
