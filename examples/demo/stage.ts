@@ -43,6 +43,7 @@ export class Stage implements AsyncDisposable {
   readonly #interrupted = new AbortController()
   readonly #endings: (() => Promise<void>)[] = []
   readonly #onSignal = (signal: NodeJS.Signals) => this.#interrupted.abort(new Interrupted(signal))
+  readonly #onClosed = () => this.#onSignal('SIGPIPE')
 
   /** @param options.coloured whether programs may write escape sequences */
   static async open({ coloured }: { coloured: boolean }): Promise<Stage> {
@@ -144,7 +145,9 @@ export class Stage implements AsyncDisposable {
       await end(child, { after: 0, signal: 'SIGINT' })
       if (child.exitCode !== 0) throw new Error(`jit ${words[0]} did not stop in order`)
     })
-    for await (const line of createInterface({ input: child.stdout })) return line
+    if (child.stdout) {
+      for await (const line of createInterface({ input: child.stdout })) return line
+    }
     throw new Error(`jit ${words[0]} did not start`)
   }
 
