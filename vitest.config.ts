@@ -9,6 +9,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          globalSetup: ['test/build.ts'],
           include: ['test/**/*.e2e.ts'],
           environment: 'node',
           testTimeout: 60_000,

@@ -64,6 +64,9 @@ function refuseUpgrade(socket: Duplex, thrown: unknown): void {
  */
 export async function bind(config: Pick<BrokerConfig, 'listen' | 'tls'>): Promise<Server> {
   const server = createPlainOrTls(config)
+  // Whoever comes before anybody serves is told to come again, not left waiting.
+  server.on('request', (_, response) => response.writeHead(503, { 'Retry-After': '1' }).end())
+  server.on('upgrade', (_, socket) => socket.destroy())
   const { host, port } = config.listen
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
@@ -96,6 +99,7 @@ export function serve(
   },
 ): void {
   const answer = getRequestListener(app.fetch)
+  server.removeAllListeners('request').removeAllListeners('upgrade')
   server.on('request', (request, response) => {
     const mount = mounts.find(({ prefix }) => request.url?.startsWith(prefix))
     void (mount?.listener ?? answer)(request, response)
