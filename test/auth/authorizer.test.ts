@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createHash, createPublicKey, type JsonWebKey, verify } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, utimes } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -174,7 +174,7 @@ test('a broker that fails after the refresh costs nothing: the next refresh toke
   expect(await readSession(keystore, broker)).toMatchObject({ refresh_token: 'rt-2' })
 })
 
-test('a process killed while it renewed holds the others up for a few seconds at most', async () => {
+test('a process killed while it renewed holds the others up for five seconds at most', async () => {
   await using provider = await ScriptedProvider.start()
   provider.tokens = [refreshed(provider)]
   const { ask } = await signedIn(provider, -1)
@@ -191,7 +191,7 @@ test('a process killed while it renewed holds the others up for a few seconds at
   await once(holder.stdout, 'data')
   holder.kill('SIGKILL')
   await once(holder, 'close')
-  const before = performance.now()
+  const lastSign = new Date(Date.now() - 4500)
+  await utimes(join(data, `renewal-${name}.lock`), lastSign, lastSign)
   expect((await ask()).authorization).toBe('DPoP new')
-  expect(performance.now() - before).toBeLessThan(9000)
-}, 15_000)
+})

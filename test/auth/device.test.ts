@@ -46,14 +46,6 @@ test('asks with PKCE and the broker’s scopes, and polls until there is an answ
   expect(polls[0]?.form.get('code_verifier')).toMatch(/^[\w-]{43}$/)
 })
 
-test('polls no faster than the provider wants: slow_down adds five seconds', async () => {
-  await using provider = await ScriptedProvider.start()
-  provider.tokens = [{ status: 400, body: { error: 'slow_down' } }, granted(provider)]
-  await signIn(provider).tokens
-  const [, first, second] = provider.asked
-  expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(5000)
-}, 10_000)
-
 test('a connection that is cut while polling costs time, not the sign-in', async () => {
   await using provider = await ScriptedProvider.start()
   provider.tokens = ['cut', { status: 502, body: {} }, granted(provider)]
