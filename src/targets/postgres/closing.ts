@@ -10,6 +10,8 @@ const Closed = v.object({
   /** The role's; null where there is none. */
   oid: v.nullable(v.number()),
   comment: v.nullable(v.string()),
+  /** OIDs of other roles that were given this one: their sessions may have assumed it, or what it could. */
+  heirs: v.optional(v.array(v.number()), []),
   /** The server's clock: milliseconds since the epoch. */
   now: v.number(),
 })
@@ -17,7 +19,8 @@ export type Closed = v.InferOutput<typeof Closed>
 
 /**
  * First step of revoking, committed alone: no new session, and no right beside what open sessions have assumed.
- * Takes away what others were given through the role as well: before 16 a role may hand out itself.
+ * Takes away what others were given through the role as well: before 16 a role may hand out itself, and whoever
+ * assumed it keeps that until the session ends. What a superuser gave beside us goes with the role.
  */
 export function closeSql(handle: string, facts: Facts): string {
   const role = `to_regrole(${literal(handle)})`
@@ -26,6 +29,7 @@ export function closeSql(handle: string, facts: Facts): string {
     ${block(`
       DECLARE
         lease oid := ${role};
+        heirs bigint[] := '{}';
         given record;
       BEGIN
         IF lease IS NULL THEN RETURN; END IF;
@@ -33,12 +37,17 @@ export function closeSql(handle: string, facts: Facts): string {
         FOR given IN SELECT roleid, member, grantor FROM pg_auth_members WHERE member = lease
             UNION ALL SELECT roleid, member, grantor FROM pg_auth_members
             WHERE roleid = lease AND member <> to_regrole(quote_ident(current_user)) LOOP
-          EXECUTE format('REVOKE %I FROM %I${grantedBy}', pg_get_userbyid(given.roleid),
-            pg_get_userbyid(given.member), pg_get_userbyid(given.grantor));
+          BEGIN
+            EXECUTE format('REVOKE %I FROM %I${grantedBy}', pg_get_userbyid(given.roleid),
+              pg_get_userbyid(given.member), pg_get_userbyid(given.grantor));
+          EXCEPTION WHEN insufficient_privilege THEN NULL;
+          END;
+          IF given.roleid = lease THEN heirs := heirs || given.member::bigint; END IF;
         END LOOP;
+        PERFORM set_config('jit.heirs', array_to_json(heirs)::text, true);
       END`)}
     SELECT json_build_object('oid', ${role}::oid::bigint, 'comment', shobj_description(${role}, 'pg_authid'),
-      'now', floor(extract(epoch FROM clock_timestamp()) * 1000)) AS closed;`
+      'now', floor(extract(epoch FROM clock_timestamp()) * 1000), 'heirs', coalesce(nullif(current_setting('jit.heirs', true), ''), '[]')::json) AS closed;`
 }
 
 export function readClosed(rows: readonly Row[]): Closed {
