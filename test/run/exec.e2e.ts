@@ -62,7 +62,7 @@ describe('the child is untouched', () => {
     const script = `trap 'echo got; exit 9' ${name}; echo ready; while :; do sleep 0.05; done`
     const child = home.start([...ASK, '--quiet', '--', 'sh', '-c', script])
     child.stdout?.once('data', () => child.kill(`SIG${name}`))
-    expect(await ended(child)).toMatchObject({ stdout: 'ready\ngot\n', code: 9 })
+    expect(await ended(child)).toMatchObject({ stdout: 'ready\ngot\n', stderr: '', code: 9 })
   })
 })
 
