@@ -34,8 +34,7 @@ export async function signIn(
     }
   }
   screen.command(`jit login ${broker}`)
-  const code = await stage.jit(account, ['login', broker], { onLine })
-  over.abort()
+  const code = await stage.jit(account, ['login', broker], { onLine }).finally(() => over.abort())
   await confirmation
   if (code !== 0) throw new Error(`jit login ended with ${code}`)
 }
