@@ -10,8 +10,6 @@ const Closed = v.object({
   /** The role's; null where there is none. */
   oid: v.nullable(v.number()),
   comment: v.nullable(v.string()),
-  /** OIDs of other roles that were given this one: their sessions may have assumed it, or what it could. */
-  heirs: v.optional(v.array(v.number()), []),
   /** The server's clock: milliseconds since the epoch. */
   now: v.number(),
 })
@@ -19,8 +17,7 @@ export type Closed = v.InferOutput<typeof Closed>
 
 /**
  * First step of revoking, committed alone: no new session, and no right beside what open sessions have assumed.
- * Takes away what others were given through the role as well: before 16 a role may hand out itself, and whoever
- * assumed it keeps that until the session ends. What a superuser gave beside us goes with the role.
+ * What a superuser gave the role beside us is not ours to take: it goes with the role.
  */
 export function closeSql(handle: string, facts: Facts): string {
   const role = `to_regrole(${literal(handle)})`
@@ -29,25 +26,20 @@ export function closeSql(handle: string, facts: Facts): string {
     ${block(`
       DECLARE
         lease oid := ${role};
-        heirs bigint[] := '{}';
         given record;
       BEGIN
         IF lease IS NULL THEN RETURN; END IF;
         ALTER ROLE ${identifier(handle)} NOLOGIN;
-        FOR given IN SELECT roleid, member, grantor FROM pg_auth_members WHERE member = lease
-            UNION ALL SELECT roleid, member, grantor FROM pg_auth_members
-            WHERE roleid = lease AND member <> to_regrole(quote_ident(current_user)) LOOP
+        FOR given IN SELECT roleid, grantor FROM pg_auth_members WHERE member = lease LOOP
           BEGIN
-            EXECUTE format('REVOKE %I FROM %I${grantedBy}', pg_get_userbyid(given.roleid),
-              pg_get_userbyid(given.member), pg_get_userbyid(given.grantor));
+            EXECUTE format('REVOKE %I FROM ${identifier(handle)}${grantedBy}',
+              pg_get_userbyid(given.roleid), pg_get_userbyid(given.grantor));
           EXCEPTION WHEN insufficient_privilege THEN NULL;
           END;
-          IF given.roleid = lease THEN heirs := heirs || given.member::bigint; END IF;
         END LOOP;
-        PERFORM set_config('jit.heirs', array_to_json(heirs)::text, true);
       END`)}
     SELECT json_build_object('oid', ${role}::oid::bigint, 'comment', shobj_description(${role}, 'pg_authid'),
-      'now', floor(extract(epoch FROM clock_timestamp()) * 1000), 'heirs', coalesce(nullif(current_setting('jit.heirs', true), ''), '[]')::json) AS closed;`
+      'now', floor(extract(epoch FROM clock_timestamp()) * 1000)) AS closed;`
 }
 
 export function readClosed(rows: readonly Row[]): Closed {

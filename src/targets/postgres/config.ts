@@ -47,7 +47,7 @@ export const PostgresConfig: Schema<PostgresConfig> = v.strictObject({
 })
 
 /** `sslmode` as libpq has it, save those that fall back to plain text without a word. */
-export type SslMode = 'disable' | 'require' | 'verify-ca' | 'verify-full'
+type SslMode = 'disable' | 'require' | 'verify-ca' | 'verify-full'
 const SSL_MODES: readonly string[] = ['disable', 'require', 'verify-ca', 'verify-full']
 
 /** Where a database is and how it is reached. */

@@ -83,10 +83,10 @@ async function clearWay(work: Revoking): Promise<void> {
 }
 
 /** The role by its name, and the one the ledger knows: they differ when somebody dropped it behind our back. */
-function roleOids({ externalId }: LeaseToRevoke, { oid, heirs }: Closed): number[] {
+function roleOids({ externalId }: LeaseToRevoke, { oid }: Closed): number[] {
   const known =
     externalId !== undefined && /^\d{1,10}$/.test(externalId) ? [Number(externalId)] : []
-  return [...new Set([...(oid === null ? [] : [oid]), ...known, ...heirs])]
+  return [...new Set(oid === null ? known : [oid, ...known])]
 }
 
 async function dropped({ lease, run }: Revoking, oids: readonly number[]): Promise<boolean> {

@@ -22,6 +22,9 @@ const Facts = v.object({
 })
 export type Facts = v.InferOutput<typeof Facts>
 
+/** Before 15 a role could hand out itself to others. */
+const OLDEST = 15
+
 /**
  * Roles that a lease must not come to, however indirectly. With LOGIN, a lease that can SET ROLE to it could give it
  * a password of its own and come back; the last three are, in PostgreSQL's words, as good as superuser.
@@ -66,7 +69,8 @@ export function readFacts(rows: readonly Row[], target: string): Facts {
 }
 
 function problemOf(facts: Facts): { message: string; hint?: string } | undefined {
-  const { missing, refused, standby } = facts
+  const { missing, refused, standby, version } = facts
+  if (version < OLDEST) return { message: `PostgreSQL ${version} is too old: ${OLDEST} or later` }
   if (standby) return { message: 'it is a standby, where no role can be made' }
   if (missing.length > 0) return { message: `no such role: ${missing.join(', ')}` }
   if (refused.length > 0) {
