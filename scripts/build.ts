@@ -33,7 +33,6 @@ const { metafile } = await build({
   external: ['@cedar-policy/cedar-wasm', 'keytar', 'oidc-provider', 'pg', 'kysely'],
   minifySyntax: true,
   minifyWhitespace: true,
-  keepNames: true,
   plugins: [lazyChildProcess],
   sourcemap: false,
   legalComments: 'none',

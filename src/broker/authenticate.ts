@@ -39,7 +39,8 @@ export async function checkProof(
     ...(accessToken === undefined ? {} : { accessToken }),
   })
   const expiresAt = store.now() + 2 * PROOF_WINDOW_SECONDS * 1000
-  if (!(await takeOnce(store.db, { scope: 'dpop', value: `${jkt}:${jti}`, expiresAt }))) {
+  const once = { scope: 'dpop', value: `${jkt}:${jti}`, expiresAt } as const
+  if (!(await store.transaction((tx) => takeOnce(tx, once)))) {
     throw new JitError('proof_replayed', 'dpop proof: used before')
   }
   return jkt

@@ -6,10 +6,10 @@ import type { Store, Tx } from './store/store.ts'
  * @returns `false` when it was taken before
  */
 export async function takeOnce(
-  db: Store['db'] | Tx,
+  tx: Tx,
   once: { scope: 'dpop' | 'id-token'; value: string; expiresAt: number },
 ): Promise<boolean> {
-  const result = await db
+  const result = await tx
     .insertInto('replay')
     .values({ scope: once.scope, value: once.value, expires_at: once.expiresAt })
     .onConflict((conflict) => conflict.doNothing())

@@ -4,6 +4,7 @@ import { Kysely, SqliteDialect } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import type { Clock } from '../../lib/clock.ts'
 import { JitError } from '../../lib/errors.ts'
+import { groupCommit } from './group-commit.ts'
 import { migrations } from './migrations.ts'
 import type { Schema } from './schema.ts'
 import type { Store } from './store.ts'
@@ -60,7 +61,7 @@ export async function openSqliteStore(path: string, clock: Clock): Promise<Store
   return {
     db,
     now: () => clock.now(),
-    transaction: (work) => db.transaction().execute(work),
+    transaction: groupCommit(db, database),
     close: () => db.destroy(),
   }
 }
