@@ -58,6 +58,8 @@ export interface BrokerOptions {
   /** A server that listens already, where the URL had to be known before. */
   readonly server?: Server
   readonly mounts?: readonly Mount[]
+  /** How identity providers are reached. */
+  readonly fetch?: typeof fetch
 }
 
 /** A broker that serves. */
@@ -108,7 +110,11 @@ async function assemble(options: BrokerOptions, store: Store): Promise<BrokerPar
     revoker: new Revoker({ store, ledger, fleet, log, failpoint }),
     sessions: new Sessions({ store, audit, limits: config.session }),
     policies: await Policies.load(config),
-    identity: createIdentityProviders({ providers: config.identity, clock }),
+    identity: createIdentityProviders({
+      providers: config.identity,
+      clock,
+      fetch: options.fetch ?? fetch,
+    }),
     accessTokens: createAccessTokens({ issuer: config.url, keys: [keys.session], clock }),
   }
 }

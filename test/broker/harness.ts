@@ -1,0 +1,364 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { WebSocket } from 'ws'
+import { createProof, newSessionKey, type SessionKey } from '../../src/auth/proof.ts'
+import { type Broker, startBroker } from '../../src/broker/broker.ts'
+import { parseConfig } from '../../src/broker/config/load.ts'
+import type { Failpoints } from '../../src/broker/failpoints.ts'
+import { bind, portOf } from '../../src/broker/server.ts'
+import type { ServerMessage } from '../../src/protocol/lifeline.ts'
+import {
+  ID_TOKEN_TYPE,
+  TOKEN_EXCHANGE_GRANT,
+  type TokenResponse,
+} from '../../src/protocol/oauth.ts'
+import { AUTHORIZATION_TYPE, type AuthorizationDetails } from '../../src/protocol/request.ts'
+import type {
+  LeaseIntent,
+  LeaseToRevoke,
+  Minted,
+  RevocationOutcome,
+  Target,
+  TargetKind,
+} from '../../src/targets/target.ts'
+import { tokenKind } from '../../src/targets/token.ts'
+import { FakeProvider } from './provider.ts'
+
+/** A target whose far side is in memory, and does as a test says. */
+export class FakeTarget implements Target {
+  readonly type = 'fake'
+  readonly revocability = 'hard'
+  readonly recoverable = 'by-name'
+  readonly tasks = new Set(['deploy', 'plan'])
+  readonly variables = ['FAKE_SECRET']
+  readonly name: string
+  /** Handles that exist there. */
+  readonly handles = new Set<string>()
+  readonly revoked: string[] = []
+  where = 'system-1'
+  /** Called before a credential is made. */
+  beforeMint: (lease: LeaseIntent) => Promise<void> = async () => {}
+  /** Called before one is undone. */
+  beforeRevoke: (lease: LeaseToRevoke) => Promise<void> = async () => {}
+  afterMint: (lease: LeaseIntent) => Promise<void> = async () => {}
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  rights(task: string): readonly string[] {
+    return [`fake-${task}`]
+  }
+
+  async identity(): Promise<string> {
+    return this.where
+  }
+
+  async mint(lease: LeaseIntent): Promise<Minted> {
+    await this.beforeMint(lease)
+    this.handles.add(lease.handle)
+    await this.afterMint(lease)
+    const secret = `secret-of-${lease.handle}`
+    return {
+      credential: { values: { secret }, env: { FAKE_SECRET: secret }, unset: ['FAKE_PROFILE'] },
+      undo: `undo-${lease.handle}`,
+    }
+  }
+
+  async revoke(lease: LeaseToRevoke): Promise<RevocationOutcome> {
+    await this.beforeRevoke(lease)
+    this.revoked.push(lease.handle)
+    const there = this.handles.delete(lease.handle)
+    return there ? { kind: 'revoked' } : { kind: 'revoked', detail: 'was gone already' }
+  }
+
+  async *sweep(prefix: string): AsyncIterable<string> {
+    for (const handle of this.handles) if (handle.startsWith(prefix)) yield handle
+  }
+
+  async close(): Promise<void> {}
+}
+
+const POLICIES = `
+@id("everyone") permit (principal is Human, action, resource in Environment::"dev");
+@id("no-production") forbid (principal, action, resource) when { resource.tier == "production" };
+`
+const BUILT_IN = `
+@id("admins") permit (principal in Group::"admins",
+  action in [Action::"view", Action::"revoke", Action::"audit"], resource);
+`
+
+export interface HarnessOptions {
+  readonly directory?: string
+  readonly limits?: string
+  readonly failpoint?: Failpoints
+  readonly now?: () => number
+  readonly targets?: Record<string, FakeTarget>
+  readonly extra?: string
+}
+
+/** A broker in this process, with an OpenID provider and targets that do as a test says. */
+export class Harness implements AsyncDisposable {
+  readonly broker: Broker
+  readonly url: string
+  readonly directory: string
+  readonly provider: FakeProvider
+  readonly log: string[]
+  readonly targets: Record<string, FakeTarget>
+  readonly #now: () => number
+
+  private constructor(parts: {
+    broker: Broker
+    url: string
+    directory: string
+    provider: FakeProvider
+    log: string[]
+    targets: Record<string, FakeTarget>
+    now: () => number
+  }) {
+    this.broker = parts.broker
+    this.url = parts.url
+    this.directory = parts.directory
+    this.provider = parts.provider
+    this.log = parts.log
+    this.targets = parts.targets
+    this.#now = parts.now
+  }
+
+  static async start(options: HarnessOptions = {}): Promise<Harness> {
+    const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'jit-broker-'))
+    const provider = new FakeProvider('https://idp.test')
+    await provider.rotate('k1')
+    const server = await bind({ listen: { host: '127.0.0.1', port: 0 } })
+    const url = `http://127.0.0.1:${portOf(server)}`
+    const targets = options.targets ?? { shop: new FakeTarget('shop') }
+    const kind: TargetKind<unknown> = {
+      type: 'fake',
+      config: v.strictObject({}),
+      valueNames: ['secret'],
+      create: (_, { name }) => targets[name] ?? new FakeTarget(name),
+    }
+    const config = parseConfig({
+      text: brokerYaml(url, { ...options, targets }),
+      file: 'broker.yaml',
+      directory,
+      kinds: [kind, tokenKind],
+    })
+    writeFileSync(join(directory, 'tasks.cedar'), POLICIES)
+    writeFileSync(join(directory, 'built-in.cedar'), BUILT_IN)
+    const log: string[] = []
+    const record = (message: string, detail?: object) =>
+      void log.push(`${message} ${JSON.stringify(detail)}`)
+    const now = options.now ?? Date.now
+    const broker = await startBroker({
+      config,
+      env: { SECRET: 'introspection-secret' },
+      clock: { now, monotonic: () => performance.now() },
+      log: { info: record, warn: record },
+      failpoint: options.failpoint ?? (() => {}),
+      server,
+      fetch: provider.fetch,
+    })
+    return new Harness({ broker, url, directory, provider, log, targets, now })
+  }
+
+  get shop(): FakeTarget {
+    const { shop } = this.targets
+    if (!shop) throw new Error('no shop')
+    return shop
+  }
+
+  /** An identity token, valid now. */
+  idToken(claims: Record<string, unknown> = {}): Promise<string> {
+    const iat = Math.floor(this.#now() / 1000)
+    const jti = crypto.randomUUID()
+    return this.provider.sign({ iat, exp: iat + 300, auth_time: iat - 10, jti, ...claims })
+  }
+
+  /** Signs a principal in with a key of its own. */
+  async client(claims: Record<string, unknown> = {}): Promise<TestClient> {
+    const client = new TestClient(this.url, this.#now)
+    const answer = await client.exchange(await this.idToken(claims))
+    if (answer.status !== 200) throw new Error(`exchange: ${await answer.text()}`)
+    client.accessToken = ((await answer.json()) as TokenResponse).access_token
+    return client
+  }
+
+  /** Stops it without ending anything, as a restart does. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.broker.stop()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+function brokerYaml(
+  url: string,
+  { limits = '', targets = {}, extra = '' }: HarnessOptions,
+): string {
+  const fakes = Object.keys(targets).map(
+    (name) =>
+      `  ${name}: { environment: dev, type: fake, sensitivity: internal, ttl: { max: 2h } }`,
+  )
+  return `
+url: ${url}
+store: sqlite:ledger.db
+policies: .
+identity: [{ issuer: https://idp.test, clients: { jit-cli: human } }]
+groups: [admins]
+tasks: { plan: {}, deploy: {} }
+environments: { dev: { tier: development }, prod: { tier: production } }
+lifeline: { grace: 1s, suspend_grace: 20s }
+labels: { model: string }
+${limits}
+targets:
+${fakes.join('\n')}
+  api:
+    { environment: dev, type: token, sensitivity: internal, audience: https://api.test,
+      tasks: { plan: { scope: read } }, introspection_secret: env:SECRET }
+  open:
+    { environment: dev, type: token, sensitivity: internal, audience: https://open.test, tasks: { plan: {} } }
+  vault:
+    { environment: prod, type: fake, sensitivity: restricted }
+${extra}`
+}
+
+/** One session's side of the wire, free to misbehave. */
+export class TestClient {
+  readonly key: SessionKey = newSessionKey()
+  accessToken = ''
+  readonly #url: string
+  readonly #now: () => number
+
+  constructor(url: string, now: () => number) {
+    this.#url = url
+    this.#now = now
+  }
+
+  proof(method: string, path: string, options: { token?: boolean; key?: SessionKey } = {}): string {
+    return createProof(options.key ?? this.key, {
+      method,
+      url: new URL(path, this.#url),
+      now: this.#now(),
+      ...(options.token === false ? {} : { accessToken: this.accessToken }),
+    })
+  }
+
+  exchange(token: string, proof = this.proof('POST', '/oauth/token', { token: false })) {
+    return fetch(new URL('/oauth/token', this.#url), {
+      method: 'POST',
+      headers: { DPoP: proof },
+      body: new URLSearchParams({
+        grant_type: TOKEN_EXCHANGE_GRANT,
+        subject_token: token,
+        subject_token_type: ID_TOKEN_TYPE,
+      }),
+    })
+  }
+
+  headers(method: string, path: string): Record<string, string> {
+    return { Authorization: `DPoP ${this.accessToken}`, DPoP: this.proof(method, path) }
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  async call(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }> {
+    const answer = await fetch(new URL(path, this.#url), {
+      method,
+      headers: { ...this.headers(method, path), 'Content-Type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    const text = await answer.text()
+    return { status: answer.status, body: text === '' ? undefined : JSON.parse(text) }
+  }
+
+  /** Opens a lifeline. @throws Error with the status when it is refused */
+  async connect(headers = this.headers('GET', '/v1/lifeline')): Promise<TestLifeline> {
+    const socket = new WebSocket(`${this.#url.replace('http', 'ws')}/v1/lifeline`, { headers })
+    const line = new TestLifeline(socket)
+    await new Promise<void>((resolve, reject) => {
+      socket.once('open', resolve)
+      socket.once('error', reject)
+    })
+    return line
+  }
+
+  /** Asks on a new lifeline and says that the credentials arrived. */
+  async grant(details: Partial<AuthorizationDetails> = {}): Promise<GrantedLifeline> {
+    const line = await this.connect()
+    line.send({ type: 'request', key: crypto.randomUUID(), details: request(details) })
+    const granted = await line.next('granted')
+    line.send({ type: 'received', grant: granted.grant })
+    return { line, granted }
+  }
+}
+
+export interface GrantedLifeline {
+  readonly line: TestLifeline
+  readonly granted: Extract<ServerMessage, { type: 'granted' }>
+}
+
+/** A lifeline whose messages are read one by one. */
+export class TestLifeline {
+  readonly socket: WebSocket
+  readonly closed: Promise<number>
+  readonly #messages: ServerMessage[] = []
+  #wake: () => void = () => {}
+  #open = true
+
+  constructor(socket: WebSocket) {
+    this.socket = socket
+    socket.on('message', (data) => {
+      this.#messages.push(JSON.parse(String(data)))
+      this.#wake()
+    })
+    this.closed = new Promise((resolve) => {
+      socket.on('close', (code) => {
+        this.#open = false
+        this.#wake()
+        resolve(code)
+      })
+    })
+  }
+
+  send(message: unknown): void {
+    this.socket.send(typeof message === 'string' ? message : JSON.stringify(message))
+  }
+
+  /** The next message of a type; those before it are passed over. @throws Error when it closes first */
+  async next<T extends ServerMessage['type']>(
+    type: T,
+  ): Promise<Extract<ServerMessage, { type: T }>> {
+    for (;;) {
+      const message = this.#messages.shift()
+      if (message?.type === type) return message as Extract<ServerMessage, { type: T }>
+      if (message?.type === 'problem') throw new Error(JSON.stringify(message.problem))
+      if (message) continue
+      if (!this.#open) throw new Error('closed')
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  /** Cut off, as a lost network does. */
+  cut(): void {
+    this.socket.terminate()
+  }
+}
+
+/** A request for the fake target, with what a test wants otherwise. */
+export function request(details: Partial<AuthorizationDetails> = {}): AuthorizationDetails {
+  return {
+    type: AUTHORIZATION_TYPE,
+    environment: 'dev',
+    task: 'deploy',
+    targets: ['shop'],
+    reason: '',
+    ticket: '',
+    labels: {},
+    claimed: { repository: 'github.com/acme/shop', branch: 'main', commit: '', dirty: false },
+    command: { argv: ['true'], directory: '/', executable: '/bin/true' },
+    ...details,
+  }
+}

@@ -1,0 +1,121 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { parseSync } from 'oxc-parser'
+import { expect, test } from 'vitest'
+
+const SRC = resolve(import.meta.dirname, '../../src')
+
+const LEAF = ['lib', 'protocol']
+
+/** Who may import whom, beside themselves: the arrows of the house run one way. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  lib: ['protocol'],
+  protocol: ['lib'],
+  keystore: LEAF,
+  context: LEAF,
+  policy: LEAF,
+  targets: LEAF,
+  auth: [...LEAF, 'keystore'],
+  client: LEAF,
+  run: [...LEAF, 'client', 'context'],
+  broker: [...LEAF, 'policy', 'targets'],
+  dev: [...LEAF, 'policy', 'targets', 'broker'],
+  cli: [...LEAF, 'keystore', 'context', 'auth', 'client', 'run'],
+  'main.ts': [...LEAF, 'keystore', 'auth', 'cli'],
+}
+
+const SERVER = ['policy', 'targets', 'broker', 'dev']
+const SERVER_COMMANDS = ['broker.ts', 'dev.ts', 'policy.ts', 'doctor.ts'].map((file) =>
+  join('cli', 'commands', file),
+)
+
+/** Packages that belong to one place. */
+const ONE_PLACE: Readonly<Record<string, RegExp>> = {
+  commander: /^cli\//,
+  chalk: /^cli\//,
+  '@inquirer/prompts': /^cli\//,
+  keytar: /^keystore\/keychain\.ts$/,
+  '@cedar-policy/cedar-wasm/nodejs': /^policy\//,
+  pg: /^targets\/postgres\/connection\.ts$/,
+  'node:sqlite': /^(broker\/store\/sqlite|dev\/provider-store)\.ts$/,
+  'oidc-provider': /^dev\//,
+  'openid-client': /^auth\//,
+}
+
+interface Import {
+  readonly from: string
+  readonly to: string
+  /** At run time, only when the code gets there. */
+  readonly lazy: boolean
+  readonly typeOnly: boolean
+}
+
+function sourceFiles(): string[] {
+  return readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.ts'))
+}
+
+function importsOf(file: string): Import[] {
+  const { module, errors } = parseSync(file, readFileSync(join(SRC, file), 'utf8'))
+  if (errors.length > 0) throw new Error(`${file}: ${errors[0]?.message}`)
+  const text = readFileSync(join(SRC, file), 'utf8')
+  const inPlace = (specifier: string) =>
+    specifier.startsWith('.') ? relative(SRC, resolve(SRC, dirname(file), specifier)) : specifier
+  const entries = (list: readonly { isType: boolean }[]) =>
+    list.length > 0 && list.every(({ isType }) => isType)
+  return [
+    ...module.staticImports.map(({ moduleRequest, entries: names }) => ({
+      from: file,
+      to: inPlace(moduleRequest.value),
+      lazy: false,
+      typeOnly: entries(names),
+    })),
+    ...module.staticExports.flatMap(({ entries: names }) =>
+      names.flatMap(({ moduleRequest, isType }) =>
+        moduleRequest
+          ? [{ from: file, to: inPlace(moduleRequest.value), lazy: false, typeOnly: isType }]
+          : [],
+      ),
+    ),
+    ...module.dynamicImports.map(({ moduleRequest }) => ({
+      from: file,
+      to: inPlace(text.slice(moduleRequest.start, moduleRequest.end).replace(/^['"]|['"]$/g, '')),
+      lazy: true,
+      typeOnly: false,
+    })),
+  ]
+}
+
+const roomOf = (file: string) => file.split('/')[0] ?? file
+const isInside = (to: string) => /\.(ts|json)$/.test(to)
+const all = sourceFiles().flatMap(importsOf)
+
+test('every room is on the plan', () => {
+  expect(Object.keys(ALLOWED)).toEqual(expect.arrayContaining(sourceFiles().map(roomOf)))
+})
+
+test('imports run only along the arrows of the house', () => {
+  const wrong = all.filter(({ from, to, lazy }) => {
+    if (!isInside(to) || to.startsWith('..')) return false
+    const [here, there] = [roomOf(from), roomOf(to)]
+    if (here === there || ALLOWED[here]?.includes(there)) return false
+    return !(lazy && SERVER.includes(there) && SERVER_COMMANDS.includes(from))
+  })
+  expect(wrong).toEqual([])
+})
+
+test('the leaves do not need each other in circles: lib takes no values from protocol', () => {
+  const wrong = all.filter(({ from, to }) => roomOf(from) === 'lib' && roomOf(to) === 'protocol')
+  expect(wrong).toEqual([])
+})
+
+test.each(Object.entries(ONE_PLACE))('%s is imported in its own place alone', (name, place) => {
+  const users = all.filter(({ to, typeOnly }) => to === name && !typeOnly)
+  expect(users.filter(({ from }) => !place.test(from))).toEqual([])
+  expect(users.length).toBeGreaterThan(0)
+})
+
+test('every relative import names a file that is there, with its ending', () => {
+  const files = new Set(sourceFiles())
+  const wrong = all.filter(({ to }) => to.endsWith('.ts') && !to.startsWith('..') && !files.has(to))
+  expect(wrong).toEqual([])
+})
