@@ -1,54 +1,13 @@
-import type { Deps } from './cli/deps.ts'
-import { exitCodeOf } from './cli/exit-codes.ts'
-import { reportFailure } from './cli/failure.ts'
-import { interruptSignal } from './cli/interrupt.ts'
-import { runProgram, wantsJson, wrapsCommand } from './cli/program.ts'
-import { openTerminal, type Terminal } from './cli/terminal.ts'
-import { terminalPrompt } from './cli/terminal-prompt.ts'
-import { systemClock } from './lib/clock.ts'
-import { JitError } from './lib/errors.ts'
-import { pathsFrom } from './lib/paths.ts'
+import manifest from '../package.json' with { type: 'json' }
 
 /** Runs one command line and ends the process with its exit code. */
 export async function main(argv: readonly string[]): Promise<void> {
-  const terminal = openTerminal(process.env)
-  const deps = createDeps(terminal)
-  let code: number
-  try {
-    code = await runProgram(argv, deps, terminal.loadStyle)
-  } catch (thrown) {
-    const error = JitError.from(thrown)
-    await terminal.loadStyle()
-    const debug = deps.env.JIT_DEBUG === '1'
-    reportFailure(error, { io: deps.io, json: wantsJson(argv), debug })
-    code = exitCodeOf(error.code, { wraps: wrapsCommand(argv) })
-  }
-  // Open keep-alive connections would hold the process for seconds.
-  process.stdout.write('', () => process.exit(code))
-}
-
-function createDeps(io: Terminal): Deps {
-  const { env } = process
-  const paths = pathsFrom(env)
-  const interrupted = interruptSignal()
-  return {
-    env,
-    cwd: process.cwd(),
-    io,
-    clock: systemClock,
-    paths,
-    keystore: once(async () => (await import('./keystore/open.ts')).openKeystore({ env, paths })),
-    prompt: terminalPrompt(io, interrupted),
-    openBrowser: async (url) => (await import('./cli/browser.ts')).openInBrowser(url, env),
-    interrupted,
-  }
-}
-
-/** The same promise each time. */
-function once<T>(open: () => Promise<T>): () => Promise<T> {
-  let opened: Promise<T> | undefined
-  return () => {
-    opened ??= open()
-    return opened
+  const [flag, ...rest] = argv
+  // The whole program takes half as long again to load as Node itself: not for this.
+  if (rest.length === 0 && (flag === '--version' || flag === '-V')) {
+    process.stdout.write(`${manifest.version}\n`)
+  } else {
+    const { start } = await import('./cli/start.ts')
+    await start(argv)
   }
 }

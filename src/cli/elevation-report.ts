@@ -8,7 +8,7 @@ import { formatTime, receiptText } from './receipt-text.ts'
 import { symbolsFor } from './symbols.ts'
 
 /** Where the second column starts. */
-const COLUMN = 49
+const COLUMN = 54
 
 /** Says on stderr what an elevation is doing. */
 export interface ElevationReport extends Progress {
@@ -42,15 +42,15 @@ export function elevationReport(
       ),
     stopping: (why) => warn(`${stopText(why)}: stopping the command`),
     survived: (pids) => warn(`could not end process ${pids.join(', ')}`),
-    finished({ granted, release, releaseTook }) {
+    finished({ granted, release, releaseTook, stopped }) {
       if (release.kind === 'unconfirmed') {
         warn(`no receipt for ${granted.grant}: ${escapeForDisplay(release.reason)}`)
         warn(lateText(granted.grace, formatTime(granted.expires_at, clock.now())))
         return
       }
       const { gone, remaining, unsettled } = receiptText(release.receipt, clock.now())
-      const took = `${Math.round(releaseTook)} ms`
-      const left = gone ? `${gone} in ${took}` : 'given back'
+      const took = stopped ? '' : ` in ${Math.round(releaseTook)} ms`
+      const left = gone ? `${gone}${took}` : 'given back'
       const symbol = unsettled ? io.style.yellow(symbols.attention) : io.style.green(symbols.done)
       const print = unsettled ? line : say
       print(symbol, left, remaining.join(symbols.between))
@@ -71,8 +71,9 @@ function titleOf(
 function stopText(why: Stopped): string {
   if (why.kind === 'deadline') return "the grant's time is over"
   if (why.kind === 'refused') return `the grant is over (${escapeForDisplay(why.error.message)})`
-  const reason = why.reason ? `: ${escapeForDisplay(why.reason)}` : ''
-  return `the grant was revoked (${why.endedBy}${reason})`
+  const by = why.endedBy === 'revoked' && why.reason ? [] : [why.endedBy]
+  const said = [...by, escapeForDisplay(why.reason)].filter((part) => part !== '')
+  return `the broker ended the grant (${said.join(': ')})`
 }
 
 function lateText(grace: number, deadline: string): string {

@@ -369,7 +369,7 @@ describe('revoked by the broker', () => {
     broker.revoke('revoked', 'by lead')
     const { signal, stderr } = await done
     expect(signal).toBe('SIGKILL')
-    expect(stderr).toContain('the grant was revoked (revoked: by lead): stopping the command')
+    expect(stderr).toContain('the broker ended the grant (by lead): stopping the command')
     expect(stderr).toContain('✓ revoked shop-db')
     for (const pid of readFileSync(pids, 'utf8').trim().split('\n')) {
       expect(runs(pid)).toBe(false)

@@ -1,0 +1,54 @@
+import { systemClock } from '../lib/clock.ts'
+import { JitError } from '../lib/errors.ts'
+import { pathsFrom } from '../lib/paths.ts'
+import type { Deps } from './deps.ts'
+import { exitCodeOf } from './exit-codes.ts'
+import { reportFailure } from './failure.ts'
+import { interruptSignal } from './interrupt.ts'
+import { runProgram, wantsJson, wrapsCommand } from './program.ts'
+import { openTerminal, type Terminal } from './terminal.ts'
+import { terminalPrompt } from './terminal-prompt.ts'
+
+/** Runs one command line and ends the process with its exit code. */
+export async function start(argv: readonly string[]): Promise<void> {
+  const terminal = openTerminal(process.env)
+  const deps = createDeps(terminal)
+  let code: number
+  try {
+    code = await runProgram(argv, deps, terminal.loadStyle)
+  } catch (thrown) {
+    const error = JitError.from(thrown)
+    await terminal.loadStyle()
+    const debug = deps.env.JIT_DEBUG === '1'
+    reportFailure(error, { io: deps.io, json: wantsJson(argv), debug })
+    code = exitCodeOf(error.code, { wraps: wrapsCommand(argv) })
+  }
+  // Open keep-alive connections would hold the process for seconds.
+  process.stdout.write('', () => process.exit(code))
+}
+
+function createDeps(io: Terminal): Deps {
+  const { env } = process
+  const paths = pathsFrom(env)
+  const interrupted = interruptSignal()
+  return {
+    env,
+    cwd: process.cwd(),
+    io,
+    clock: systemClock,
+    paths,
+    keystore: once(async () => (await import('../keystore/open.ts')).openKeystore({ env, paths })),
+    prompt: terminalPrompt(io, interrupted),
+    openBrowser: async (url) => (await import('./browser.ts')).openInBrowser(url, env),
+    interrupted,
+  }
+}
+
+/** The same promise each time. */
+function once<T>(open: () => Promise<T>): () => Promise<T> {
+  let opened: Promise<T> | undefined
+  return () => {
+    opened ??= open()
+    return opened
+  }
+}
