@@ -14,7 +14,8 @@ export async function readProfileDocument<T>(
   schema: Schema<T>,
   { content, path }: { content: string; path: string },
 ): Promise<T> {
-  const yaml = await import('yaml')
+  // A CommonJS package: inside the bundle it has nothing but a default export.
+  const { default: yaml } = await import('yaml')
   const lines = new yaml.LineCounter()
   const fail = (offset: number, message: string, hint?: string) => {
     const { line } = lines.linePos(offset)
