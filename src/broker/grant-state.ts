@@ -1,38 +1,44 @@
 import type { GrantState, LeaseState } from '../protocol/grant.ts'
 
-export type GrantEvent = 'deny' | 'refuse' | 'activate' | 'end' | 'settle'
-export type LeaseEvent = 'confirm' | 'revoke' | 'settle'
-
-const GRANT: Readonly<Record<GrantState, Partial<Record<GrantEvent, GrantState>>>> = {
-  requested: { deny: 'denied', refuse: 'refused', activate: 'active' },
-  denied: {},
-  refused: {},
-  active: { end: 'revoking' },
-  revoking: { settle: 'revoked' },
-  revoked: {},
+/** From which states an event may take a grant or lease, and where to. */
+interface Transition<State> {
+  readonly from: readonly State[]
+  readonly to: State
 }
 
-const LEASE: Readonly<Record<LeaseState, Partial<Record<LeaseEvent, LeaseState>>>> = {
-  intent: { confirm: 'active', revoke: 'revoking' },
-  active: { revoke: 'revoking' },
-  revoking: { settle: 'revoked' },
-  revoked: {},
-}
+/** A grant: asked for, live, over. A denied request never gets this far. */
+export const GRANT = {
+  refuse: { from: ['requested'], to: 'refused' },
+  /** Again, too: credentials that never arrived were replaced. */
+  activate: { from: ['requested', 'active'], to: 'active' },
+  end: { from: ['active'], to: 'revoking' },
+  settle: { from: ['revoking'], to: 'revoked' },
+} as const satisfies Record<string, Transition<GrantState>>
 
-/** Where an event takes a grant; `undefined` where it has no place. */
-export function nextGrantState(state: GrantState, event: GrantEvent): GrantState | undefined {
-  return GRANT[state][event]
-}
-
-/** The states an event may find a grant in: for compare-and-set. */
-export function grantStatesBefore(event: GrantEvent): readonly GrantState[] {
-  return (Object.keys(GRANT) as GrantState[]).filter((state) => GRANT[state][event] !== undefined)
-}
-
-/** The states an event may find a lease in: for compare-and-set. */
-export function leaseStatesBefore(event: LeaseEvent): readonly LeaseState[] {
-  return (Object.keys(LEASE) as LeaseState[]).filter((state) => LEASE[state][event] !== undefined)
-}
+/** A lease: intended before its credential exists, and not over before its target confirms. */
+export const LEASE = {
+  confirm: { from: ['intent'], to: 'active' },
+  revoke: { from: ['intent', 'active'], to: 'revoking' },
+  settle: { from: ['revoking'], to: 'revoked' },
+} as const satisfies Record<string, Transition<LeaseState>>
 
 /** Grants that hold, or may come to hold, a credential. */
 export const LIVE_GRANT_STATES = ['requested', 'active', 'revoking'] as const satisfies GrantState[]
+
+/** Where an event takes a grant; `undefined` where it has no place. */
+export function nextGrantState(
+  state: GrantState,
+  event: keyof typeof GRANT,
+): GrantState | undefined {
+  const { from, to }: Transition<GrantState> = GRANT[event]
+  return from.includes(state) ? to : undefined
+}
+
+/** Where an event takes a lease; `undefined` where it has no place. */
+export function nextLeaseState(
+  state: LeaseState,
+  event: keyof typeof LEASE,
+): LeaseState | undefined {
+  const { from, to }: Transition<LeaseState> = LEASE[event]
+  return from.includes(state) ? to : undefined
+}

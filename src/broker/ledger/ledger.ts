@@ -6,7 +6,7 @@ import type { EndedBy, GrantContext, LeaseReceipt, Receipt } from '../../protoco
 import type { Principal } from '../../protocol/principal.ts'
 import type { Minted, Target } from '../../targets/target.ts'
 import type { AuditEvent, AuditLog } from '../audit.ts'
-import { grantStatesBefore, LIVE_GRANT_STATES, leaseStatesBefore } from '../grant-state.ts'
+import { GRANT, LEASE, LIVE_GRANT_STATES } from '../grant-state.ts'
 import type { Seal } from '../seal.ts'
 import type { GrantRow, LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
@@ -180,9 +180,9 @@ export class Ledger {
       const expiresAt = Math.min(...minted.map(({ lease }) => lease.expires_at))
       const updated = await tx
         .updateTable('grants')
-        .set({ state: 'active', expires_at: expiresAt, resume_hash: resumeHash })
+        .set({ state: GRANT.activate.to, expires_at: expiresAt, resume_hash: resumeHash })
         .where('id', '=', grantId)
-        .where('state', 'in', [...grantStatesBefore('activate'), 'active'])
+        .where('state', 'in', GRANT.activate.from)
         .returningAll()
         .executeTakeFirst()
       if (!updated) {
@@ -209,9 +209,9 @@ export class Ledger {
     }
     const confirmed = await tx
       .updateTable('leases')
-      .set({ ...known, state: 'active' })
+      .set({ ...known, state: LEASE.confirm.to })
       .where('id', '=', lease.id)
-      .where('state', 'in', leaseStatesBefore('confirm'))
+      .where('state', 'in', LEASE.confirm.from)
       .executeTakeFirst()
     if (confirmed.numUpdatedRows > 0n) return true
     await tx
@@ -234,9 +234,9 @@ export class Ledger {
       for (const one of minted) await this.#confirmLease(tx, one)
       const row = await tx
         .updateTable('grants')
-        .set({ state: 'refused', ended_at: this.#store.now() })
+        .set({ state: GRANT.refuse.to, ended_at: this.#store.now() })
         .where('id', '=', grantId)
-        .where('state', 'in', grantStatesBefore('refuse'))
+        .where('state', 'in', GRANT.refuse.from)
         .returningAll()
         .executeTakeFirst()
       if (!row) return []
@@ -325,9 +325,9 @@ export class Ledger {
     return this.#store.transaction(async (tx) => {
       const row = await tx
         .updateTable('grants')
-        .set({ state: 'revoking', ended_by: by, ended_at: this.#store.now(), resume_hash: null })
+        .set({ state: GRANT.end.to, ended_by: by, ended_at: this.#store.now(), resume_hash: null })
         .where('id', '=', grantId)
-        .where('state', 'in', grantStatesBefore('end'))
+        .where('state', 'in', GRANT.end.from)
         .returningAll()
         .executeTakeFirst()
       if (!row) return undefined
@@ -345,9 +345,9 @@ export class Ledger {
   #revokeLeases(tx: Tx, grantId: string): Promise<LeaseRow[]> {
     return tx
       .updateTable('leases')
-      .set({ state: 'revoking', next_attempt_at: this.#store.now() })
+      .set({ state: LEASE.revoke.to, next_attempt_at: this.#store.now() })
       .where('grant_id', '=', grantId)
-      .where('state', 'in', leaseStatesBefore('revoke'))
+      .where('state', 'in', LEASE.revoke.from)
       .returningAll()
       .execute()
   }
@@ -364,7 +364,7 @@ export class Ledger {
       const changed = await tx
         .updateTable('leases')
         .set({
-          state: 'revoked',
+          state: LEASE.settle.to,
           outcome: JSON.stringify(settled.receipt),
           problem: null,
           undo: settled.cleanup ? lease.undo : null,
@@ -394,9 +394,9 @@ export class Ledger {
     if (!open) {
       const row = await tx
         .updateTable('grants')
-        .set({ state: 'revoked' })
+        .set({ state: GRANT.settle.to })
         .where('id', '=', lease.grant_id)
-        .where('state', 'in', grantStatesBefore('settle'))
+        .where('state', 'in', GRANT.settle.from)
         .returningAll()
         .executeTakeFirst()
       if (row) {
