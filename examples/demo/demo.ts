@@ -49,7 +49,7 @@ async function doWork(
   const witness = stage.path('witness.json')
   const receipt = stage.path('receipt.json')
   screen.say(
-    `on a copy of examples/${work.folder}; witness.ts, beside it, keeps the credential for step 4`,
+    `on a copy of examples/${work.folder}; witness.ts, beside it, keeps the credential for later`,
   )
   for (const [index, command] of work.commands.entries()) {
     const last = index === work.commands.length - 1
