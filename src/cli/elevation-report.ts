@@ -3,6 +3,7 @@ import { formatDuration } from '../lib/duration.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import type { AuthorizationDetails } from '../protocol/request.ts'
 import type { Finished, Progress, Stopped } from '../run/elevated.ts'
+import { GRANT_VARIABLE } from '../run/environment.ts'
 import type { Deps } from './deps.ts'
 import { formatTime, receiptText } from './receipt-text.ts'
 import { symbolsFor } from './symbols.ts'
@@ -21,6 +22,8 @@ export function elevationReport(
   { details, quiet }: { details: AuthorizationDetails; quiet: boolean },
 ): ElevationReport {
   const symbols = symbolsFor(env)
+  // Set by the jit that this one runs under.
+  const outer = env[GRANT_VARIABLE]
   const line = (symbol: string, left: string, right: string) =>
     io.note(`${symbol} ${right ? `${left.padEnd(COLUMN - 3)} ${io.style.dim(right)}` : left}`)
   const warn = (text: string) => io.note(`jit: ${io.style.yellow('warning')}: ${text}`)
@@ -30,7 +33,11 @@ export function elevationReport(
       say(
         io.style.blue(symbols.asks),
         titleOf(requested, details, symbols.between),
-        `asks for ${requested.targets.join(', ')}${symbols.between}${formatDuration(requested.ttl)}`,
+        [
+          `asks for ${requested.targets.join(', ')}`,
+          formatDuration(requested.ttl),
+          ...(outer ? [`within ${escapeForDisplay(outer)}`] : []),
+        ].join(symbols.between),
       ),
     granted: ({ grant, expires_at, credentials }) =>
       say(

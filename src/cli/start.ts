@@ -24,7 +24,8 @@ export async function start(argv: readonly string[]): Promise<void> {
     code = exitCodeOf(error.code, { wraps: wrapsCommand(argv) })
   }
   // Open keep-alive connections would hold the process for seconds.
-  process.stdout.write('', () => process.exit(code))
+  process.exitCode = code
+  process.stdout.write('', () => process.exit())
 }
 
 function createDeps(io: Terminal): Deps {

@@ -19,7 +19,11 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
   }
   return {
     out: (line) => void process.stdout.write(`${line}\n`),
-    note: (line) => void process.stderr.write(`${line}\n`),
+    note(line) {
+      // Nobody may be left to read it (a closed terminal): that is no reason to end before the rest is done.
+      if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {})
+      process.stderr.write(`${line}\n`)
+    },
     get interactive() {
       return Boolean(process.stdin.isTTY && process.stderr.isTTY)
     },

@@ -103,8 +103,10 @@ async function holding(
     task,
   })
   await lifeline.confirmReceived()
+  const started = Promise.withResolvers<Child>()
+  using _signals = passSignals(started.promise, { suspend: () => lifeline.suspend() })
   const child = await startChild({ ...wrapped, env })
-  using _signals = passSignals(child, { suspend: () => lifeline.suspend() })
+  started.resolve(child)
   // Awaited here: what is held by `using` would be let go of before the child has ended.
   return await watch(command, { child, deadline, grant: granted.grant })
 }

@@ -15,23 +15,29 @@ const LOOK_EVERY = 10
 
 /**
  * Passes signals on to a child in this process's own group, so that each reaches it once; and stops
- * with it on Ctrl-Z.
+ * with it on Ctrl-Z. Called before the child is started: a signal that comes earlier than its
+ * listener would end this process and leave the child.
+ * @param started the child, once there is one; what comes before waits for it
  * @param suspend tells the broker that this process is about to stand still
  * @returns takes no more signals from then on
  */
-export function passSignals(child: Child, { suspend }: { suspend(): Promise<void> }): Disposable {
+export function passSignals(
+  started: Promise<Child>,
+  { suspend }: { suspend(): Promise<void> },
+): Disposable {
+  const pass = (name: NodeJS.Signals) => void started.then((child) => child.signal(name))
+  const stop = () => {
+    if (!inForeground()) pass('SIGTSTP')
+    void started.then((child) => stopWith(child, { suspend, listener: stop }))
+  }
   const listeners: [NodeJS.Signals, () => void][] = [
+    ...FORWARDED.map((name): [NodeJS.Signals, () => void] => [name, () => pass(name)]),
     ...FROM_KEYBOARD.map((name): [NodeJS.Signals, () => void] => [
       name,
-      () => inForeground() || child.signal(name),
+      () => inForeground() || pass(name),
     ]),
-    ...FORWARDED.map((name): [NodeJS.Signals, () => void] => [name, () => child.signal(name)]),
+    ['SIGTSTP', stop],
   ]
-  const stop = () => {
-    if (!inForeground()) child.signal('SIGTSTP')
-    stopWith(child, { suspend, listener: stop })
-  }
-  listeners.push(['SIGTSTP', stop])
   for (const [name, listener] of listeners) process.on(name, listener)
   return {
     [Symbol.dispose]() {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { credential, FakeBroker, GRANT, problem } from './fake-broker.ts'
-import { ended, Home } from './home.ts'
+import { ended, Home, JIT } from './home.ts'
 
 const ASK = ['exec', '--env', 'dev', '--task', 'deploy']
 let broker: FakeBroker
@@ -193,21 +193,11 @@ describe('what the child is given', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
-  test('a jit within a jit has a grant of its own', async () => {
-    const inner = [
-      process.execPath,
-      ...['bin/jit.js'].map((file) => join(import.meta.dirname, '../..', file)),
-    ]
-    const { code, stdout } = await exec(
-      ...inner,
-      ...ASK,
-      '--quiet',
-      '--',
-      'sh',
-      '-c',
-      'echo $JIT_GRANT; exit 4',
-    )
+  test('a jit within a jit has a grant of its own, and says within which it is', async () => {
+    const inner = [process.execPath, JIT, ...ASK, '--', 'sh', '-c', 'echo $JIT_GRANT; exit 4']
+    const { code, stdout, stderr } = await exec(...inner)
     expect({ code, stdout }).toEqual({ code: 4, stdout: `${GRANT}\n` })
+    expect(stderr).toContain(`asks for shop-db · 15m · within ${GRANT}`)
     expect(broker.received.filter(({ type }) => type === 'release')).toHaveLength(2)
   })
 })
@@ -258,6 +248,16 @@ describe('the end', () => {
     const begun = performance.now()
     expect((await exec('true')).code).toBe(0)
     expect(performance.now() - begun).toBeLessThan(7000)
+  })
+
+  test('it is given back when nobody reads what jit says any more', async () => {
+    const child = home.start([...ASK, '--', 'sh', '-c', 'read line; exit 7'])
+    await broker.waitFor('received')
+    child.stderr?.destroy()
+    child.stdout?.destroy()
+    child.stdin?.end('\n')
+    expect((await ended(child)).code).toBe(7)
+    expect((await broker.waitFor('release')).outcome.code).toBe(7)
   })
 
   test('at the deadline jit stops the child itself', async () => {

@@ -43,6 +43,11 @@ class Screen {
     }
   }
 
+  /** Hangs up, as closing a terminal's window does. */
+  close(): void {
+    this.#pty.kill()
+  }
+
   type(keys: string): void {
     this.#pty.write(keys)
   }
@@ -127,6 +132,16 @@ describe.each([
     await screen.shows('<on>')
     expect((await screen.ended).exitCode).toBe(5)
   })
+})
+
+test('a terminal that is closed ends the child, and the grant is given back', async () => {
+  const screen = new Screen([
+    ...WRAPPED.filter((word) => word !== '--quiet'),
+    script('echo ready; exec sleep 60'),
+  ])
+  await screen.shows('ready')
+  screen.close()
+  expect((await broker.waitFor('release')).outcome).toEqual({ code: null, signal: 'SIGHUP' })
 })
 
 test('a background job gets what is sent to jit: INT is passed on', async () => {

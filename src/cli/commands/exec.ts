@@ -55,37 +55,6 @@ export function registerExec(
  * @throws JitError whatever keeps the command from starting
  */
 export async function runExec(options: ExecOptions, deps: Deps): Promise<number> {
-  const [{ elevationRequest }, { elevationReport }, run, { connect }] = await Promise.all([
-    import('../elevation-request.ts'),
-    import('../elevation-report.ts'),
-    import('../../run/elevated.ts'),
-    import('../connect.ts'),
-  ])
-  const [{ Lifeline }, { openReceiptFile }, { rememberSeen }, { exitLike }] = await Promise.all([
-    import('../../client/lifeline.ts'),
-    import('../receipt-file.ts'),
-    import('../../client/seen.ts'),
-    import('../../run/signals.ts'),
-  ])
-  const { request, minTtl } = await elevationRequest(options, deps)
-  const { broker, authorizer } = await connect(deps)
-  const writeReceipt = openReceiptFile(options.receipt, deps.cwd)
-  const quiet = Boolean(options.quiet || options.json)
-  const report = elevationReport(deps, { details: request.details, quiet })
-  const finished = await run.runElevated({
-    lifeline: new Lifeline({ broker, authorizer, clock: deps.clock }),
-    request,
-    environment: deps.env,
-    minTtl,
-    runtime: deps.paths.runtime,
-    clock: deps.clock,
-    progress: report,
-    signal: deps.interrupted,
-  })
-  report.finished(finished)
-  if (finished.release.kind === 'released') {
-    writeReceipt(finished.release.receipt)
-    rememberSeen(deps.paths.data, { broker, position: finished.release.receipt.log })
-  }
-  return exitLike(finished.outcome)
+  const { elevate } = await import('../elevation.ts')
+  return elevate(options, deps)
 }
