@@ -38,7 +38,6 @@ export type RequestOutcome =
 interface TargetDenial {
   readonly target: string
   readonly decision: Extract<Decision, { effect: 'deny' }>
-  readonly words: string
 }
 
 /** Told when a grant ends by anything but its own client's release. */
@@ -112,7 +111,7 @@ export class Grants {
     const intents = await ledger.record(decided, config.limits.grantsPerPrincipal)
     if (denials.length > 0) {
       const policies = [...new Set(denials.flatMap(({ decision }) => decision.policies))]
-      return { kind: 'denied', message: denials.map(({ words }) => words).join('; '), policies }
+      return { kind: 'denied', message: this.#explain(request, denials), policies }
     }
     failpoint('mint:intended')
     const facts = {
@@ -144,10 +143,20 @@ export class Grants {
         },
       })
       if (decision.effect === 'permit') return []
-      const subject = `${request.task} at ${target.name} in ${request.environment}`
-      const words = describeDenial(decision, { subject, policies: policies.current })
-      return [{ target: target.name, decision, words }]
+      return [{ target: target.name, decision }]
     })
+  }
+
+  /** The denials in words; targets that were denied for the same reason in one breath. */
+  #explain({ task, environment }: ResolvedRequest, denials: readonly TargetDenial[]): string {
+    const policies = this.#parts.policies.current
+    const alike = Map.groupBy(denials, ({ decision }) => JSON.stringify(decision))
+    return [...alike.values()]
+      .map((group) => {
+        const subject = `${task} in ${environment} at ${group.map(({ target }) => target).join(', ')}`
+        return group[0] ? describeDenial(group[0].decision, { subject, policies }) : ''
+      })
+      .join('; ')
   }
 
   async #decided(

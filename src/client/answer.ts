@@ -21,11 +21,10 @@ export function requireSuccess(answer: HttpAnswer): void {
 /** A problem document (RFC 9457) as the error it stands for: the broker's code when it is one of ours. */
 export function problemError(problem: Problem): JitError {
   const code = isErrorCode(problem.code) ? problem.code : codeOf(problem.status)
-  const policies = problem.policies?.length ? ` (${problem.policies.join(', ')})` : ''
   const hint = problem.hint ?? hintOf(code)
   return new JitError(
     code,
-    escapeForDisplay(problem.detail || problem.title) + escapeForDisplay(policies),
+    escapeForDisplay(problem.detail || problem.title),
     hint === undefined ? {} : { hint: escapeForDisplay(hint) },
   )
 }

@@ -109,7 +109,7 @@ describe('before a child exists', () => {
   test('a denial is 125, with the code and the policies that said so', async () => {
     broker.behaviour.answer = (message, line) => {
       if (message.type !== 'request') return false
-      const denied = { ...problem('denied', 403, 'denied by policy'), policies: ['prod-no'] }
+      const denied = problem('denied', 403, 'forbidden by policy prod-no')
       line.send({ type: 'problem', problem: denied })
       line.socket.close(4000)
       return true
@@ -117,7 +117,7 @@ describe('before a child exists', () => {
     const { code, stderr } = await home.run([...ASK, '--json', '--', 'true'])
     expect(code).toBe(125)
     expect(JSON.parse(stderr)).toEqual({
-      error: { code: 'denied', message: 'denied by policy (prod-no)' },
+      error: { code: 'denied', message: 'forbidden by policy prod-no' },
     })
   })
 

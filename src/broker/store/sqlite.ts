@@ -14,26 +14,26 @@ const STATEMENTS_KEPT = 256
 
 /** `node:sqlite` in the shape that Kysely's SQLite dialect expects, with its statements kept. */
 function adapt(database: DatabaseSync) {
-  const statements = new Map<string, ReturnType<DatabaseSync['prepare']>>()
-  const prepare = (sql: string) => {
-    const kept = statements.get(sql)
-    if (kept) return kept
-    const statement = database.prepare(sql)
-    if (statements.size < STATEMENTS_KEPT) statements.set(sql, statement)
-    return statement
-  }
+  const statements = new Map<string, ReturnType<typeof adaptStatement>>()
   return {
     close: () => database.close(),
     prepare(sql: string) {
-      const statement = prepare(sql)
-      const values = (parameters: readonly unknown[]) => parameters as SQLInputValue[]
-      return {
-        reader: statement.columns().length > 0,
-        all: (parameters: readonly unknown[]) => statement.all(...values(parameters)),
-        run: (parameters: readonly unknown[]) => statement.run(...values(parameters)),
-        iterate: (parameters: readonly unknown[]) => statement.iterate(...values(parameters)),
-      }
+      const kept = statements.get(sql)
+      if (kept) return kept
+      const statement = adaptStatement(database.prepare(sql))
+      if (statements.size < STATEMENTS_KEPT) statements.set(sql, statement)
+      return statement
     },
+  }
+}
+
+function adaptStatement(statement: ReturnType<DatabaseSync['prepare']>) {
+  const values = (parameters: readonly unknown[]) => parameters as SQLInputValue[]
+  return {
+    reader: statement.columns().length > 0,
+    all: (parameters: readonly unknown[]) => statement.all(...values(parameters)),
+    run: (parameters: readonly unknown[]) => statement.run(...values(parameters)),
+    iterate: (parameters: readonly unknown[]) => statement.iterate(...values(parameters)),
   }
 }
 

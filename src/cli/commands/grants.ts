@@ -12,7 +12,7 @@ export interface GrantsOptions {
 export function registerGrants(program: Command, deps: Deps, exit: Exit): void {
   program
     .command('grants')
-    .description('list grants: those that live, and those that ended lately')
+    .description('list live grants')
     .option('--mine', 'my own (the default)')
     .option('--all', "everyone's, as far as policy lets you see them")
     .option('--json', 'print one JSON object')
