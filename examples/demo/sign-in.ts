@@ -51,7 +51,8 @@ async function confirm(
     verificationUriComplete: page.address,
     login: page.account,
   })
-  screen.say(`the demo, at the provider's pages as ${page.account}: ${titles.join(' → ')}`)
+  screen.say(`the demo confirms it as ${page.account}, page by page at the provider:`)
+  screen.say(titles.join(' → '))
 }
 
 /** @returns false when `over` comes first */

@@ -6,6 +6,7 @@ import { constants, tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
+import { dyingWithParent } from '../../test/servers/postgres.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const JIT = join(ROOT, 'bin', 'jit.js')
@@ -134,7 +135,7 @@ export class Stage implements AsyncDisposable {
   async serve(words: readonly string[], log: string): Promise<string> {
     this.interrupted.throwIfAborted()
     const stderr = openSync(log, 'a', 0o600)
-    const child = spawn(process.execPath, [JIT, ...words], {
+    const child = spawn(...dyingWithParent(process.execPath, [JIT, ...words]), {
       cwd: this.directory,
       env: this.#environment('operator'),
       stdio: ['ignore', 'pipe', stderr],

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
@@ -10,10 +10,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 const DEMO = join(import.meta.dirname, '..', '..', 'examples', 'demo', 'demo.ts')
 /** Both ways of it end in the same proof; this one needs no terraform. */
-const ARGUMENTS = [DEMO, '--migration']
+const MIGRATION = ['--migration']
+const terraform = spawnSync('terraform', ['version']).status === 0
 const PROOF = [
   /✓ signed in at http:\/\/127\.0\.0\.1:\d+ as dev/,
-  /applied 002_orders\.sql/,
+  /applied 002_orders\.sql|Apply complete!/,
   /✓ revoked .*dev-db/,
   /password authentication failed for user "(j[a-z0-9]{31})" \(SQLSTATE 28P01\)/,
   /"state": "revoked"/,
@@ -35,8 +36,8 @@ afterEach(async () => {
 /** All that the demo makes is in here, and its processes are known by it. */
 const environment = () => ({ PATH: process.env.PATH ?? '', HOME: temporary, TMPDIR: temporary })
 
-function startPiped(): { child: ChildProcess; output: () => string } {
-  const child = spawn(process.execPath, ARGUMENTS, {
+function startPiped(options = MIGRATION): { child: ChildProcess; output: () => string } {
+  const child = spawn(process.execPath, [DEMO, ...options], {
     env: environment(),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -51,7 +52,11 @@ function startAtTerminal(): {
   output: () => string
   ended: Promise<number>
 } {
-  const pty = spawnPty(process.execPath, ARGUMENTS, { env: environment(), cols: 120, rows: 40 })
+  const pty = spawnPty(process.execPath, [DEMO, ...MIGRATION], {
+    env: environment(),
+    cols: 120,
+    rows: 40,
+  })
   let text = ''
   const waiting: { pattern: RegExp; resolve: () => void }[] = []
   pty.onData((part) => {
@@ -84,8 +89,13 @@ async function expectNothingLeft(): Promise<void> {
 }
 
 describe('the demo', () => {
-  it('shows everything without a terminal, and leaves nothing', async () => {
-    const { child, output } = startPiped()
+  const ways = [
+    { work: 'a migration', options: MIGRATION },
+    ...(terraform ? [{ work: 'terraform', options: [] }] : []),
+  ]
+
+  it.each(ways)('shows $work without a terminal, and leaves nothing', async ({ options }) => {
+    const { child, output } = startPiped(options)
     const [code] = await once(child, 'close')
     for (const pattern of PROOF) expect(output()).toMatch(pattern)
     expect(code).toBe(0)

@@ -79,8 +79,8 @@ function asOrdinaryUser(command: string, args: readonly string[]): [string, stri
   return ['unshare', ['--user', '--map-user=1000', '--map-group=1000', command, ...args]]
 }
 
-/** On Linux the server is told when its starter dies, so that a kill -9 leaves none behind. */
-function dyingWithParent(command: string, args: readonly string[]): [string, string[]] {
+/** On Linux a server is told when its starter dies, so that a kill -9 leaves none behind. */
+export function dyingWithParent(command: string, args: readonly string[]): [string, string[]] {
   const setpriv = '/usr/bin/setpriv'
   if (process.platform !== 'linux' || !existsSync(setpriv)) return [command, [...args]]
   return [setpriv, ['--pdeathsig', 'INT', command, ...args]]
