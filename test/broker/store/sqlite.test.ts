@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { takeOnce } from '../../../src/broker/replay.ts'
+import { openSqliteStore } from '../../../src/broker/store/sqlite.ts'
+import type { Store } from '../../../src/broker/store/store.ts'
+import { systemClock } from '../../../src/lib/clock.ts'
+
+let directory: string
+let store: Store
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'jit-store-'))
+  store = await openSqliteStore(join(directory, 'ledger.db'), systemClock)
+})
+
+afterEach(async () => {
+  await store.close()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+const keys = async () =>
+  (await store.db.selectFrom('meta').select('key').orderBy('key').execute()).map(({ key }) => key)
+const put = (key: string) =>
+  store.transaction(async (tx) => {
+    await tx.insertInto('meta').values({ key, value: '' }).execute()
+  })
+
+test('only its owner can read it', () => {
+  expect(statSync(join(directory, 'ledger.db')).mode & 0o777).toBe(0o600)
+})
+
+test('a transaction that fails leaves nothing, and spoils none that came with it', async () => {
+  const results = await Promise.allSettled([
+    put('a'),
+    store.transaction(async (tx) => {
+      await tx.insertInto('meta').values({ key: 'b', value: '' }).execute()
+      throw new Error('no')
+    }),
+    put('a'),
+    put('c'),
+  ])
+  expect(results.map(({ status }) => status)).toEqual([
+    'fulfilled',
+    'rejected',
+    'rejected',
+    'fulfilled',
+  ])
+  expect(await keys()).toEqual(['a', 'c'])
+})
+
+test('what was said to be done is there for another who opens the file', async () => {
+  await put('durable')
+  const other = await openSqliteStore(join(directory, 'ledger.db'), systemClock)
+  const rows = await other.db.selectFrom('meta').selectAll().execute()
+  await other.close()
+  expect(rows).toEqual([{ key: 'durable', value: '' }])
+})
+
+test('of many that take one value at once, one gets it', async () => {
+  const once = { scope: 'dpop', value: 'k:j', expiresAt: Date.now() + 1000 } as const
+  const taken = await Promise.all(
+    Array.from({ length: 50 }, () => store.transaction((tx) => takeOnce(tx, once))),
+  )
+  expect(taken.filter(Boolean)).toHaveLength(1)
+})
+
+test('a file that is no database is refused, and not touched', async () => {
+  const { writeFileSync, readFileSync } = await import('node:fs')
+  const path = join(directory, 'other')
+  writeFileSync(path, 'this is no database at all, but a text of some length\n'.repeat(50))
+  await expect(openSqliteStore(path, systemClock)).rejects.toMatchObject({ code: 'store_failed' })
+  expect(readFileSync(path, 'utf8')).toMatch(/^this is no database/)
+})
