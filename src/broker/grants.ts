@@ -301,6 +301,11 @@ export class Grants {
     })
   }
 
+  /** A client has the secret that a resume answered with. */
+  resumeArrived(grant: string): Promise<void> {
+    return this.#parts.ledger.resumeArrived(grant)
+  }
+
   received(grant: string): Promise<void> {
     return this.#parts.ledger.received(grant)
   }

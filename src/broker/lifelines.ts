@@ -119,6 +119,8 @@ class Lifeline {
   #asked = false
   #missed = 0
   #suspendedUntil = 0
+  /** A resume was answered, but not yet seen to arrive. */
+  #resumed = false
   readonly #idle: NodeJS.Timeout
 
   constructor(socket: WebSocket, parts: LifelineParts) {
@@ -131,6 +133,7 @@ class Lifeline {
     socket.on('pong', () => {
       this.#missed = 0
       this.#suspendedUntil = 0
+      this.#settleResume()
     })
     socket.on('error', () => socket.terminate())
     socket.on('close', () => {
@@ -257,6 +260,17 @@ class Lifeline {
   async #resume(message: Extract<ClientMessage, { type: 'resume' }>): Promise<void> {
     this.#begin()
     this.#handOver('resumed', await this.#parts.grants.resume(this.#parts.session, message))
+    this.#resumed = true
+    this.#socket.ping()
+  }
+
+  /** A pong comes after what was sent before its ping: the new secret is there. */
+  #settleResume(): void {
+    if (!this.#resumed || this.#grant === undefined) return
+    this.#resumed = false
+    this.#parts.grants.resumeArrived(this.#grant).catch((thrown: unknown) => {
+      this.#parts.log.warn('a resume could not be recorded', { reason: String(thrown) })
+    })
   }
 
   #handOver(type: 'granted' | 'resumed', handover: Handover): void {

@@ -48,9 +48,34 @@ describe('a lifeline', () => {
     const resumed = await second.next('resumed')
     expect(resumed.credentials).toEqual([])
     expect(resumed.resume_secret).not.toBe(granted.resume_secret)
+    await new Promise((resolve) => second.socket.once('ping', () => setTimeout(resolve, 100)))
     const third = await client.connect()
     third.send(resume)
     await expect(third.next('resumed')).rejects.toThrow('grant_ended')
+    expect(harness.shop.handles.size).toBe(1)
+  })
+
+  test('a resume whose answer was lost may be asked again with the same secret', async () => {
+    const { line, granted } = await client.grant()
+    const resume = {
+      type: 'resume',
+      grant: granted.grant,
+      secret: granted.resume_secret,
+      received: true,
+    }
+    line.cut()
+    const second = await client.connect()
+    second.socket.pong = () => {}
+    second.send(resume)
+    await second.next('resumed')
+    second.cut()
+    const third = await client.connect()
+    third.send(resume)
+    const { resume_secret: secret } = await third.next('resumed')
+    third.cut()
+    const fourth = await client.connect()
+    fourth.send({ ...resume, secret })
+    await fourth.next('resumed')
     expect(harness.shop.handles.size).toBe(1)
   })
 

@@ -267,21 +267,41 @@ export class Ledger {
     })
   }
 
-  /** Exchanges the one-time resume secret. `false` when it wasn't the last one, or the grant is over. */
+  /**
+   * Exchanges the one-time resume secret. The one before works as well until {@link resumeArrived},
+   * because the answer with the new one may be lost.
+   * @returns `false` when it was none of them, or the grant is over
+   */
   async resume(grantId: string, secret: { presented: string; next: string }): Promise<boolean> {
     return this.#store.transaction(async (tx) => {
       const row = await tx
         .updateTable('grants')
-        .set({ resume_hash: secret.next })
+        .set({ resume_hash: secret.next, resume_previous: secret.presented })
         .where('id', '=', grantId)
         .where('state', '=', 'active')
-        .where('resume_hash', '=', secret.presented)
+        .where((eb) =>
+          eb.or([
+            eb('resume_hash', '=', secret.presented),
+            eb('resume_previous', '=', secret.presented),
+          ]),
+        )
         .returningAll()
         .executeTakeFirst()
       if (!row) return false
       const event = 'grant.resumed' as const
       await this.#audit.append(tx, { event, principal: principalOf(row), grant: grantId })
       return true
+    })
+  }
+
+  /** The client has the new resume secret: the one before is of no use any more. */
+  async resumeArrived(grantId: string): Promise<void> {
+    await this.#store.transaction(async (tx) => {
+      await tx
+        .updateTable('grants')
+        .set({ resume_previous: null })
+        .where('id', '=', grantId)
+        .execute()
     })
   }
 
@@ -325,7 +345,13 @@ export class Ledger {
     return this.#store.transaction(async (tx) => {
       const row = await tx
         .updateTable('grants')
-        .set({ state: GRANT.end.to, ended_by: by, ended_at: this.#store.now(), resume_hash: null })
+        .set({
+          state: GRANT.end.to,
+          ended_by: by,
+          ended_at: this.#store.now(),
+          resume_hash: null,
+          resume_previous: null,
+        })
         .where('id', '=', grantId)
         .where('state', 'in', GRANT.end.from)
         .returningAll()
@@ -620,6 +646,7 @@ function grantRow(request: DecidedRequest, now: number): GrantRow {
     requested_at: now,
     expires_at: null,
     resume_hash: null,
+    resume_previous: null,
     received: 0,
     ended_by: null,
     ended_at: request.permitted ? null : now,

@@ -80,6 +80,7 @@ async function createGrants(db: Kysely<unknown>): Promise<void> {
     .addColumn('requested_at', 'bigint', (c) => c.notNull())
     .addColumn('expires_at', 'bigint')
     .addColumn('resume_hash', 'text')
+    .addColumn('resume_previous', 'text')
     .addColumn('received', 'integer', (c) => c.notNull().defaultTo(0))
     .addColumn('ended_by', 'text')
     .addColumn('ended_at', 'bigint')

@@ -66,6 +66,8 @@ export interface GrantRow {
   expires_at: number | null
   /** SHA-256 of the one-time resume secret. */
   resume_hash: string | null
+  /** The one before it, until the client is known to have the new one. */
+  resume_previous: string | null
   /** Whether the client said that the credentials arrived. */
   received: number
   ended_by: EndedBy | null
