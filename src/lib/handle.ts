@@ -1,8 +1,12 @@
+import { randomInt } from 'node:crypto'
 import { ulid } from 'ulid'
+
+/** As random as the package's own, which asks the system for each character anew. */
+const random = () => randomInt(2 ** 32) / 2 ** 32
 
 /** A new sortable identifier: 26 lower-case characters of Crockford's base 32 (ULID). */
 export function newId(now: number): string {
-  return ulid(now).toLowerCase()
+  return ulid(now, random).toLowerCase()
 }
 
 /**
