@@ -61,7 +61,7 @@ export function createApp(parts: AppParts): App {
   app.get('/healthz', (c) => c.json({ status: 'ok' }))
   app.get('/readyz', async (c) => {
     await store.db.selectFrom('meta').select('key').limit(1).execute()
-    const stuck = await ledger.stuck()
+    const stuck = await ledger.read.stuck()
     return c.json({
       status: 'ok',
       policies: parts.policies.current.version,

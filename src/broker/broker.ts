@@ -13,7 +13,7 @@ import { grantTokenSigner } from './grant-tokens.ts'
 import { Grants } from './grants.ts'
 import { createIdentityProviders, type IdentityProviders } from './identity.ts'
 import { type KeyPurpose, loadSigningKeys, type SigningKey } from './keys.ts'
-import { Ledger } from './ledger/ledger.ts'
+import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { Lifelines } from './lifelines.ts'
 import type { Log } from './log.ts'
 import { Policies } from './policies.ts'
@@ -87,7 +87,7 @@ async function assemble(options: BrokerOptions, store: Store): Promise<BrokerPar
   const seal = openSeal(options)
   const keys = await loadSigningKeys(store, seal)
   const audit = createAuditLog(store, keys.audit)
-  const ledger = await Ledger.open({ store, audit, seal })
+  const ledger = await openLedger({ store, audit, seal })
   const now = () => store.now()
   const signGrantToken = grantTokenSigner({ issuer: config.grantsIssuer, key: keys.grant, now })
   const fleet = new Fleet(config, (name, { environment }) => ({
@@ -124,7 +124,7 @@ async function assemble(options: BrokerOptions, store: Store): Promise<BrokerPar
  * @throws JitError `config_invalid`
  */
 async function checkTargets({ ledger, fleet, log }: BrokerParts): Promise<void> {
-  const live = await ledger.liveTargets()
+  const live = await ledger.read.liveTargets()
   for (const { target: name, type, target_identity } of live) {
     const target = fleet.get(name)?.target
     if (!target || target.type !== type) {

@@ -4,7 +4,7 @@ import type { DeliveredCredential } from '../protocol/lifeline.ts'
 import type { Target, TargetContext } from '../targets/target.ts'
 import type { BrokerConfig, TargetConfig } from './config/config.ts'
 import { renderTemplate } from './config/template.ts'
-import type { MintedLease } from './ledger/ledger.ts'
+import type { MintedLease } from './ledger/lease-transitions.ts'
 
 /** How long a target's answer to who it is may be relied on, in milliseconds. */
 const IDENTITY_KEPT_MS = 5000

@@ -7,7 +7,8 @@ import type { EndedBy, GrantContext, Receipt } from '../protocol/grant.ts'
 import type { DeliveredCredential } from '../protocol/lifeline.ts'
 import type { GrantRequest } from '../protocol/request.ts'
 import type { BrokerParts } from './broker.ts'
-import type { DecidedRequest, Ending, LeaseTarget } from './ledger/ledger.ts'
+import type { DecidedRequest, LeaseTarget } from './ledger/decided-request.ts'
+import type { Ending } from './ledger/grant-ledger.ts'
 import type { LedgerGrant } from './ledger/rows.ts'
 import { mintAll } from './minter.ts'
 import { type ResolvedRequest, resolveRequest } from './requests.ts'
@@ -87,7 +88,7 @@ export class Grants {
   ): Promise<RequestOutcome> {
     return this.#exclusively(`${session.sid}:${key}`, async () => {
       const request = resolveRequest(details, this.#parts)
-      const before = await this.#parts.ledger.grantByKey(session.sid, key)
+      const before = await this.#parts.ledger.read.grantByKey(session.sid, key)
       if (before) {
         if (before.row.request_hash !== request.hash) {
           throw new JitError('idempotency_conflict', 'this key was used for another request')
@@ -108,7 +109,7 @@ export class Grants {
     const { ledger, config, failpoint } = this.#parts
     const denials = this.#decide(session, request)
     const decided = await this.#decided(session, { id, key, request, denials })
-    const intents = await ledger.record(decided, config.limits.grantsPerPrincipal)
+    const intents = await ledger.grants.record(decided, config.limits.grantsPerPrincipal)
     if (denials.length > 0) {
       const policies = [...new Set(denials.flatMap(({ decision }) => decision.policies))]
       return { kind: 'denied', message: this.#explain(request, denials), policies }
@@ -220,11 +221,11 @@ export class Grants {
       const { error, minted } = outcome
       for (const { target } of intents) fleet.forgetIdentity(target)
       const reason = { code: error.code, message: error.message }
-      revoker.undo(await ledger.refuse(facts.id, { reason, minted }))
+      revoker.undo(await ledger.grants.refuse(facts.id, { reason, minted }))
       throw error
     }
     const resumeSecret = newSecret()
-    const activated = await ledger.activate(facts.id, {
+    const activated = await ledger.grants.activate(facts.id, {
       minted: outcome.minted,
       resumeHash: hashOf(resumeSecret),
     })
@@ -251,7 +252,7 @@ export class Grants {
       throw grantEnded(row.id)
     }
     const targets = await this.#leaseTargets(JSON.parse(row.targets) as string[])
-    const replaced = await ledger.replaceLeases(row.id, targets)
+    const replaced = await ledger.grants.replaceLeases(row.id, targets)
     if (!replaced) throw grantEnded(row.id)
     revoker.undo(replaced.retired)
     const { environment, task, context } = request
@@ -285,12 +286,13 @@ export class Grants {
   ): Promise<Handover> {
     return this.#exclusively(grant, async () => {
       const { ledger } = this.#parts
-      const found = await ledger.grant(grant)
+      const found = await ledger.read.grant(grant)
       if (found.row.sid !== session.sid) throw grantEnded(grant)
       const next = newSecret()
       const presented = hashOf(secret)
-      if (!(await ledger.resume(grant, { presented, next: hashOf(next) }))) throw grantEnded(grant)
-      if (received) await ledger.received(grant)
+      if (!(await ledger.grants.resume(grant, { presented, next: hashOf(next) })))
+        throw grantEnded(grant)
+      if (received) await ledger.grants.received(grant)
       else if (found.row.received === 0) return this.#reissue(session, found)
       return {
         grant,
@@ -303,11 +305,11 @@ export class Grants {
 
   /** A client has the secret that a resume answered with. */
   resumeArrived(grant: string): Promise<void> {
-    return this.#parts.ledger.resumeArrived(grant)
+    return this.#parts.ledger.grants.resumeArrived(grant)
   }
 
   received(grant: string): Promise<void> {
-    return this.#parts.ledger.received(grant)
+    return this.#parts.ledger.grants.received(grant)
   }
 
   /**
@@ -316,7 +318,7 @@ export class Grants {
    */
   async end(grant: string, ending: Ending): Promise<boolean> {
     const { ledger, revoker, failpoint } = this.#parts
-    const leases = await ledger.end(grant, ending)
+    const leases = await ledger.grants.end(grant, ending)
     if (!leases) return false
     failpoint('revoke:recorded')
     clearTimeout(this.#deadlines.get(grant))
@@ -329,28 +331,28 @@ export class Grants {
   /** What became of an ended grant, once each of its leases had an attempt (or 4.5 s went by). */
   async receipt(grant: string): Promise<Receipt> {
     const { ledger, revoker } = this.#parts
-    const { leases } = await ledger.grant(grant)
+    const { leases } = await ledger.read.grant(grant)
     await revoker.attempted(leases, RECEIPT_WAIT_MS)
-    return ledger.receipt(grant)
+    return ledger.read.receipt(grant)
   }
 
   /** The lifeline of a grant did not come back within the grace. */
   async abandon(grant: string): Promise<void> {
     if (await this.end(grant, { by: 'lifeline' })) return
     const reason = { code: 'grant_ended', message: 'the client went away' }
-    this.#parts.revoker.undo(await this.#parts.ledger.refuse(grant, { reason, minted: [] }))
+    this.#parts.revoker.undo(await this.#parts.ledger.grants.refuse(grant, { reason, minted: [] }))
   }
 
   /** Ends the grants of a session that has ended. */
   async endSession(sid: string): Promise<void> {
-    for (const { row } of await this.#parts.ledger.live({ sid })) {
+    for (const { row } of await this.#parts.ledger.read.live({ sid })) {
       if (!(await this.end(row.id, { by: 'session' }))) await this.abandon(row.id)
     }
   }
 
   /** Ends active grants that today's policies would not permit. */
   async redecide(): Promise<void> {
-    for (const { row } of await this.#parts.ledger.live({ state: 'active' })) {
+    for (const { row } of await this.#parts.ledger.read.live({ state: 'active' })) {
       const session = await this.#parts.sessions.get(row.sid).catch(() => undefined)
       if (!session) await this.end(row.id, { by: 'session' })
       else if (this.#decide(session, this.#recorded(row)).length > 0) {
@@ -364,7 +366,7 @@ export class Grants {
     const { ledger } = this.#parts
     await this.endExpired()
     const waiting: string[] = []
-    for (const { row } of await ledger.live()) {
+    for (const { row } of await ledger.read.live()) {
       if (row.state === 'revoking') continue
       waiting.push(row.id)
       if (row.expires_at !== null) this.#watchDeadline(row.id, row.expires_at)
@@ -374,12 +376,13 @@ export class Grants {
 
   /** Ends what is past its deadline by the store's clock, whatever the timers say. */
   async endExpired(): Promise<void> {
-    for (const grant of await this.#parts.ledger.expired()) await this.end(grant, { by: 'ttl' })
+    for (const grant of await this.#parts.ledger.read.expired())
+      await this.end(grant, { by: 'ttl' })
   }
 
   /** Ends every grant, and waits for the targets at most so long. */
   async drain(milliseconds: number): Promise<void> {
-    const live = await this.#parts.ledger.live()
+    const live = await this.#parts.ledger.read.live()
     for (const { row } of live) await this.abandon(row.id)
     const leases = live.flatMap((grant) => grant.leases)
     await this.#parts.revoker.attempted(leases, milliseconds)

@@ -2,7 +2,7 @@ import { JitError } from '../lib/errors.ts'
 import type { GrantContext } from '../protocol/grant.ts'
 import type { Principal } from '../protocol/principal.ts'
 import type { Fleet } from './fleet.ts'
-import { MINT_WINDOW_MS, type MintedLease } from './ledger/ledger.ts'
+import { MINT_WINDOW_MS, type MintedLease } from './ledger/lease-transitions.ts'
 import type { GrantRow, LeaseRow } from './store/schema.ts'
 
 /** All of a grant's credentials, or what went wrong with the first that failed. */

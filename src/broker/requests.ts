@@ -20,9 +20,10 @@ export interface ResolvedRequest {
   readonly hash: string
 }
 
+/** @param what names it: `target 'shop-bd' in 'prod'` */
 function unknown(what: string, name: string, known: readonly string[]): JitError {
   const meant = nearest(name, known)
-  return new JitError('request_invalid', `there is no ${what} '${name}'`, {
+  return new JitError('request_invalid', `there is no ${what}`, {
     hint: meant ? `did you mean '${meant}'?` : `there are: ${known.join(', ') || 'none'}`,
   })
 }
@@ -43,7 +44,7 @@ function resolveTargets(details: AuthorizationDetails, fleet: Fleet): FleetMembe
       throw new JitError('request_invalid', `target '${name}' has no task '${task}'`)
     }
     const known = able.map(({ target }) => target.name)
-    throw unknown(`target in '${environment}'`, name, known)
+    throw unknown(`target '${name}' in '${environment}'`, name, known)
   })
 }
 
@@ -82,7 +83,7 @@ function checkLabels(labels: AuthorizationDetails['labels'], config: BrokerConfi
   const TYPES = { string: 'string', bool: 'boolean', long: 'number' } as const
   for (const [name, value] of Object.entries(labels)) {
     const type = config.labels[name]
-    if (type === undefined) throw unknown('label', name, Object.keys(config.labels))
+    if (type === undefined) throw unknown(`label '${name}'`, name, Object.keys(config.labels))
     if (typeof value !== TYPES[type]) {
       throw new JitError('request_invalid', `label '${name}': expected a ${type}`)
     }
@@ -100,8 +101,8 @@ export function resolveRequest(
   const { environment, task } = details
   const tier = config.environments[environment]?.tier
   if (tier === undefined)
-    throw unknown('environment', environment, Object.keys(config.environments))
-  if (!config.tasks.includes(task)) throw unknown('task', task, config.tasks)
+    throw unknown(`environment '${environment}'`, environment, Object.keys(config.environments))
+  if (!config.tasks.includes(task)) throw unknown(`task '${task}'`, task, config.tasks)
   const members = resolveTargets(details, fleet)
   checkVariables(members)
   checkLabels(details.labels, config)

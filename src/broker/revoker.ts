@@ -105,7 +105,7 @@ export class Revoker {
 
   async #poll(): Promise<void> {
     try {
-      this.undo(await this.#parts.ledger.due(BATCH))
+      this.undo(await this.#parts.ledger.leases.due(BATCH))
     } catch (thrown) {
       this.#parts.log.warn('the ledger could not be read', { reason: String(thrown) })
     }
@@ -122,8 +122,8 @@ export class Revoker {
         log.warn('revoking failed', { handle: lease.handle, reason: message })
       this.#parts.fleet.forgetIdentity(lease.target)
       const at = this.#parts.store.now() + retryPause(lease.attempts)
-      await this.#parts.ledger
-        .postponeLease(lease, { at, problem })
+      await this.#parts.ledger.leases
+        .postpone(lease, { at, problem })
         // The lease stays due: the next poll finds it.
         .catch((failed) => log.warn('the ledger could not be written', { reason: String(failed) }))
     }
@@ -140,7 +140,7 @@ export class Revoker {
         `'${lease.target}' is another system now: this was made at ${lease.target_identity}`,
       )
     }
-    const undo = ledger.undoOf(lease)
+    const undo = ledger.leases.undoOf(lease)
     const outcome = await target.revoke(
       {
         handle: lease.handle,
@@ -166,7 +166,7 @@ export class Revoker {
     const { ledger, store, failpoint } = this.#parts
     const now = store.now()
     if (outcome.kind === 'unsettled') {
-      await ledger.postponeLease(lease, { at: now + UNSETTLED_MS, problem: null })
+      await ledger.leases.postpone(lease, { at: now + UNSETTLED_MS, problem: null })
       return
     }
     const receipt: LeaseReceipt = {
@@ -178,11 +178,11 @@ export class Revoker {
       ...(outcome.detail === undefined ? {} : { detail: outcome.detail }),
     }
     if (outcome.kind === 'ends_at') {
-      await ledger.postponeLease(lease, { at: outcome.at, problem: null, outcome: receipt })
+      await ledger.leases.postpone(lease, { at: outcome.at, problem: null, outcome: receipt })
       return
     }
     const cleanup = outcome.cleanup
-    await ledger.settleLease(lease, {
+    await ledger.leases.settle(lease, {
       receipt:
         cleanup === undefined ? receipt : { ...receipt, detail: `cleanup pending: ${cleanup}` },
       ...(cleanup === undefined

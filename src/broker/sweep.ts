@@ -38,16 +38,16 @@ export async function sweep(target: Target, parts: Parts): Promise<SweepResult> 
   for await (const handle of target.sweep?.(prefix, signal) ?? []) handles.push(handle)
   const leases = new Map<string, LeaseRow>()
   for (let at = 0; at < handles.length; at += 500) {
-    for (const lease of await ledger.leasesByHandle(handles.slice(at, at + 500))) {
+    for (const lease of await ledger.leases.byHandle(handles.slice(at, at + 500))) {
       leases.set(lease.handle, lease)
     }
   }
   const strays = [...leases.values()].filter(
     ({ state, next_attempt_at }) => state === 'revoked' && next_attempt_at === null,
   )
-  for (const lease of strays) revoker.undo([await ledger.reviveLease(lease)])
+  for (const lease of strays) revoker.undo([await ledger.leases.revive(lease)])
   const unknown = handles.filter((handle) => !leases.has(handle))
-  const newest = await ledger.newestHandle()
+  const newest = await ledger.leases.newestHandle()
   const newer = unknown.filter((handle) => handle > newest)
   if (newer.length > 0) {
     log.warn('credentials newer than this ledger: was an older copy restored?', {
@@ -68,7 +68,7 @@ async function revokeStray(
   { target, ledger, signal }: { target: Target; ledger: Ledger; signal: AbortSignal },
 ): Promise<void> {
   await target.revoke({ handle, expiresAt: 0, confirmed: true, mintBy: 0 }, signal)
-  await ledger.strayRevoked({ target: target.name, handle })
+  await ledger.leases.strayRevoked({ target: target.name, handle })
 }
 
 /** Sweeps every target that can be swept; one that can't be reached holds up no other. */

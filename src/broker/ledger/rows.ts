@@ -16,6 +16,11 @@ export interface LedgerGrant {
   readonly leases: readonly LeaseRow[]
 }
 
+/** Whose grant it is. */
+export function principalOf(row: GrantRow): Principal {
+  return JSON.parse(row.principal) as Principal
+}
+
 /** A lease as clients are shown it. */
 function leaseView(row: LeaseRow): Lease {
   const problem = row.problem ?? row.cleanup
@@ -36,7 +41,7 @@ export function grantView({ row, leases }: LedgerGrant): Grant {
   return {
     id: row.id,
     state: row.state,
-    principal: JSON.parse(row.principal) as Principal,
+    principal: principalOf(row),
     environment: row.environment,
     tier: row.tier,
     task: row.task,

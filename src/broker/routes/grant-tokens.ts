@@ -51,7 +51,7 @@ export function grantTokenRoutes(app: App, { config, keys, ledger, fleet, store 
         algorithms: [keys.grant.algorithm],
         currentDate: new Date(store.now()),
       })
-      if (!(await ledger.isActive(payload.jti ?? ''))) return c.json({ active: false })
+      if (!(await ledger.read.isActive(payload.jti ?? ''))) return c.json({ active: false })
       return c.json({ active: true, token_type: 'Bearer', ...payload })
     } catch (thrown) {
       if (thrown instanceof errors.JOSEError) return c.json({ active: false })

@@ -44,7 +44,7 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
 
   /** A grant that can't be seen doesn't exist. */
   const visible = async (session: Session, id: string) => {
-    const grant = await ledger.grant(id)
+    const grant = await ledger.read.grant(id)
     if (may(session, 'view', grant)) return grant
     throw new JitError('not_found', `there is no grant ${id}`)
   }
@@ -72,7 +72,7 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
     const session = c.get('session')
     const scope = parse(v.optional(Scope, 'mine'), c.req.query('scope'), { what: 'scope' })
     const principalId = session.principal.id
-    const live = await ledger.live(scope === 'mine' ? { principalId } : {})
+    const live = await ledger.read.live(scope === 'mine' ? { principalId } : {})
     const shown = live.filter((grant) =>
       scope === 'mine' ? isOwn(session, grant) : may(session, 'view', grant),
     )
@@ -94,7 +94,7 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
     const session = c.get('session')
     const input = await c.req.json().catch(() => undefined)
     const which = parse(RevokeMany, input, { what: 'revoke request' })
-    const live = await ledger.live({ state: 'active' })
+    const live = await ledger.read.live({ state: 'active' })
     const chosen = live.filter((grant) => {
       if ('user' in which) {
         const { id, name } = grantView(grant).principal

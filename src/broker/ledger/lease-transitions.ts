@@ -1,0 +1,99 @@
+import { leaseHandle, newId } from '../../lib/handle.ts'
+import type { Minted } from '../../targets/target.ts'
+import { LEASE } from '../grant-state.ts'
+import type { Seal } from '../seal.ts'
+import type { LeaseRow } from '../store/schema.ts'
+import type { Store, Tx } from '../store/store.ts'
+import type { DecidedRequest } from './decided-request.ts'
+
+/** How long a target may take to create a credential, in milliseconds: past it, it must refuse. */
+export const MINT_WINDOW_MS = 20_000
+
+/** A credential that a target made for an intent. */
+export interface MintedLease {
+  readonly lease: LeaseRow
+  readonly minted: Minted
+}
+
+/** What a grant's own transitions do to its leases, in the same transaction. */
+export class LeaseTransitions {
+  readonly #ledgerId: string
+  readonly #store: Store
+  readonly #seal: Seal
+
+  constructor(parts: { id: string; store: Store; seal: Seal }) {
+    this.#ledgerId = parts.id
+    this.#store = parts.store
+    this.#seal = parts.seal
+  }
+
+  /** Writes down what is about to be minted. */
+  async intend(
+    tx: Tx,
+    intent: {
+      grantId: string
+      request: Pick<DecidedRequest, 'ttlSeconds' | 'targets'>
+      now: number
+      expiresAt?: number
+    },
+  ): Promise<LeaseRow[]> {
+    const leases = intent.request.targets.map(({ target, identity }): LeaseRow => {
+      const id = newId(intent.now)
+      return {
+        id,
+        grant_id: intent.grantId,
+        target: target.name,
+        type: target.type,
+        handle: leaseHandle(this.#ledgerId, id),
+        state: 'intent',
+        revocability: target.revocability,
+        target_identity: identity,
+        mint_by: intent.now + MINT_WINDOW_MS,
+        expires_at: intent.expiresAt ?? intent.now + intent.request.ttlSeconds * 1000,
+        confirmed: 0,
+        external_id: null,
+        undo: null,
+        attempts: 0,
+        next_attempt_at: null,
+        problem: null,
+        outcome: null,
+        cleanup: null,
+      }
+    })
+    await tx.insertInto('leases').values(leases).execute()
+    return leases
+  }
+
+  /** Intent to active. The loser's credential is kept known, so that revoking finds it. */
+  async confirm(tx: Tx, { lease, minted }: MintedLease): Promise<boolean> {
+    const known = {
+      confirmed: 1,
+      external_id: minted.externalId ?? null,
+      undo: minted.undo === undefined ? null : this.#seal.seal(minted.undo, `undo:${lease.id}`),
+    }
+    const confirmed = await tx
+      .updateTable('leases')
+      .set({ ...known, state: LEASE.confirm.to })
+      .where('id', '=', lease.id)
+      .where('state', 'in', LEASE.confirm.from)
+      .executeTakeFirst()
+    if (confirmed.numUpdatedRows > 0n) return true
+    await tx
+      .updateTable('leases')
+      .set({ ...known, state: 'revoking', outcome: null, next_attempt_at: this.#store.now() })
+      .where('id', '=', lease.id)
+      .execute()
+    return false
+  }
+
+  /** Makes what a grant holds due to be revoked. */
+  revoke(tx: Tx, grantId: string): Promise<LeaseRow[]> {
+    return tx
+      .updateTable('leases')
+      .set({ state: LEASE.revoke.to, next_attempt_at: this.#store.now() })
+      .where('grant_id', '=', grantId)
+      .where('state', 'in', LEASE.revoke.from)
+      .returningAll()
+      .execute()
+  }
+}
