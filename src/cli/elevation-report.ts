@@ -55,7 +55,10 @@ export function elevationReport(
         warn(lateText(granted.grace, formatTime(granted.expires_at, clock.now())))
         return
       }
-      const { gone, remaining, unsettled } = receiptText(release.receipt, clock.now())
+      const { gone, remaining, unsettled } = receiptText(release.receipt, {
+        now: clock.now(),
+        asked: granted.credentials.map(({ target }) => target),
+      })
       const took = stopped ? '' : ` in ${Math.round(releaseTook)} ms`
       const left = gone ? `${gone}${took}` : 'given back'
       const symbol = unsettled ? io.style.yellow(symbols.attention) : io.style.green(symbols.done)

@@ -12,21 +12,36 @@ export interface ReceiptText {
   readonly unsettled: boolean
 }
 
-/** @param now milliseconds since the epoch */
-export function receiptText(receipt: Receipt, now: number): ReceiptText {
-  const revoked = receipt.leases.filter(({ outcome }) => outcome === 'revoked')
-  const others = receipt.leases.filter(({ outcome }) => outcome !== 'revoked')
+/**
+ * @param now milliseconds since the epoch
+ * @param asked the targets in the order to name them in; those that aren't among them follow by name
+ */
+export function receiptText(
+  { leases }: Receipt,
+  { now, asked = [] }: { now: number; asked?: readonly string[] },
+): ReceiptText {
+  const place = ({ target }: LeaseReceipt) => (asked.indexOf(target) + 1 || Infinity) - 1
+  const ordered = leases.toSorted(
+    (a, b) => Math.sign(place(a) - place(b)) || a.target.localeCompare(b.target),
+  )
+  const revoked = ordered.filter(({ outcome }) => outcome === 'revoked')
+  const others = ordered.filter(({ outcome }) => outcome !== 'revoked')
   return {
     gone: revoked.length > 0 ? `revoked ${revoked.map(({ target }) => target).join(', ')}` : '',
     remaining: [
       ...others.map((lease) => remainingText(lease, now)),
       ...revoked.flatMap(({ target, detail }) =>
-        detail === undefined ? [] : [`${target}: ${escapeForDisplay(detail)}`],
+        detail !== undefined && UNFINISHED.test(detail)
+          ? [`${target}: ${escapeForDisplay(detail)}`]
+          : [],
       ),
     ],
     unsettled: others.some(({ outcome }) => outcome === 'retrying'),
   }
 }
+
+/** What of a revoked credential's details a person has to know; all of them are in the receipt itself. */
+const UNFINISHED = /^cleanup pending\b|\bprepared as\b/
 
 function remainingText({ target, outcome, at, detail }: LeaseReceipt, now: number): string {
   const left = formatDuration((Date.parse(at) - now) / 1000)

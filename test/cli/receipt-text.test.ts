@@ -18,6 +18,22 @@ function receipt(...leases: Partial<LeaseReceipt>[]): Receipt {
 }
 
 describe('a receipt in words', () => {
+  test('names the targets as they were asked for, others by name', () => {
+    const leases = ['c', 'a', 'x', 'b'].map((target) => ({ target }))
+    const asked = ['x', 'b']
+    expect(receiptText(receipt(...leases), { now: NOW, asked }).gone).toBe('revoked x, b, a, c')
+  })
+
+  test('has no details of what is plainly gone, only of what is left to do', () => {
+    const leases = [
+      { target: 'api', detail: 'introspection answers inactive' },
+      { target: 'db', detail: 'cleanup pending: the role owns a table' },
+    ]
+    const text = receiptText(receipt(...leases), { now: NOW })
+    expect(text.gone).toBe('revoked api, db')
+    expect(text.remaining).toEqual(['db: cleanup pending: the role owns a table'])
+  })
+
   test('says revoked only of what is', () => {
     const text = receiptText(
       receipt(
@@ -25,15 +41,17 @@ describe('a receipt in words', () => {
         { target: 'aws', outcome: 'denied_until' },
         { target: 'api', outcome: 'expires_at' },
       ),
-      NOW,
+      { now: NOW },
     )
     expect(text.gone).toBe('revoked db')
-    expect(text.remaining).toEqual(['aws: deny set for 10m', "api: can't be revoked, ends in 10m"])
+    expect(text.remaining).toEqual(["api: can't be revoked, ends in 10m", 'aws: deny set for 10m'])
     expect(text.unsettled).toBe(false)
   })
 
   test('says what is not confirmed', () => {
-    const text = receiptText(receipt({ outcome: 'retrying', detail: 'no route\u001b[31m' }), NOW)
+    const text = receiptText(receipt({ outcome: 'retrying', detail: 'no route\u001b[31m' }), {
+      now: NOW,
+    })
     expect(text.gone).toBe('')
     expect(text.unsettled).toBe(true)
     expect(text.remaining).toEqual([

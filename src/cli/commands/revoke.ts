@@ -83,7 +83,7 @@ async function report(
   }
   const { receiptText } = await import('../receipt-text.ts')
   const { escapeForDisplay } = await import('../../lib/escape.ts')
-  const { gone, remaining } = receiptText(receipt, deps.clock.now())
+  const { gone, remaining } = receiptText(receipt, { now: deps.clock.now() })
   const said = [gone, ...remaining].filter((part) => part !== '').join('; ')
   deps.io.out(`${escapeForDisplay(receipt.grant)}: ${said || receipt.state}`)
 }
