@@ -11,7 +11,8 @@ import {
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readContext } from '../../src/context/context.ts'
-import { git, repository, temporaryFolder, write } from './repositories.ts'
+import { temporaryFolder } from '../folder.ts'
+import { git, repository, write } from './repositories.ts'
 
 const claimed = async (directory: string) => (await readContext(directory)).claimed
 const head = (directory: string) => git(directory, 'rev-parse', 'HEAD')
@@ -23,7 +24,7 @@ const NOWHERE = { repository: '', branch: '', commit: '', dirty: false }
 
 describe('where a person stands', () => {
   it('is nowhere outside any repository, in a bare one, and where there is no folder', async () => {
-    const folder = temporaryFolder()
+    const folder = temporaryFolder('context')
     expect(await readContext(folder)).toEqual({ claimed: NOWHERE })
     git(folder, 'init', '-q', '--bare', 'bare.git')
     expect(await claimed(join(folder, 'bare.git'))).toEqual(NOWHERE)
@@ -47,7 +48,7 @@ describe('where a person stands', () => {
   })
 
   it('has a branch and no commit before the first one', async () => {
-    const root = temporaryFolder()
+    const root = temporaryFolder('context')
     git(root, 'init', '-q', '-b', 'feature/new')
     expect(await claimed(root)).toEqual({ ...NOWHERE, branch: 'feature/new' })
     write(root, { 'a.txt': 'a' })
@@ -78,7 +79,7 @@ describe('where a person stands', () => {
   it('is that of the worktree stood in', async () => {
     const root = repository()
     git(root, 'remote', 'add', 'origin', 'https://example.com/acme/shop')
-    const other = join(temporaryFolder(), 'other')
+    const other = join(temporaryFolder('context'), 'other')
     git(root, 'worktree', 'add', '-q', '-b', 'side', other)
     git(other, 'commit', '-q', '--allow-empty', '-m', 'second')
     const there = await readContext(other)
@@ -125,14 +126,14 @@ describe('where a person stands', () => {
   it('finds what a clone borrows from another', async () => {
     const root = repository()
     git(root, 'gc', '-q')
-    const clone = join(temporaryFolder(), 'clone')
+    const clone = join(temporaryFolder('context'), 'clone')
     git(root, 'clone', '-q', '--shared', root, clone)
     expect(await claimed(clone)).toMatchObject({ commit: head(root), dirty: false })
   })
 
   it('is found through a .git that is a link or lies elsewhere', async () => {
     const root = repository()
-    const elsewhere = join(temporaryFolder(), 'git-data')
+    const elsewhere = join(temporaryFolder('context'), 'git-data')
     renameSync(join(root, '.git'), elsewhere)
     symlinkSync(elsewhere, join(root, '.git'))
     expect(await claimed(root)).toMatchObject({ branch: 'main', dirty: false })
@@ -246,7 +247,7 @@ describe('a repository made to mislead', () => {
   })
 
   it('can’t point at itself for ever', async () => {
-    const root = temporaryFolder()
+    const root = temporaryFolder('context')
     writeFileSync(join(root, '.git'), 'gitdir: .git\n')
     expect(await claimed(root)).toEqual(NOWHERE)
     rmSync(join(root, '.git'))

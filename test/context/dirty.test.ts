@@ -11,7 +11,8 @@ import {
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readContext } from '../../src/context/context.ts'
-import { git, repository, temporaryFolder, write } from './repositories.ts'
+import { temporaryFolder } from '../folder.ts'
+import { git, repository, write } from './repositories.ts'
 
 /** What jit says first: git refreshes the index. */
 async function compare(root: string): Promise<{ jit: boolean; git: boolean }> {
@@ -113,7 +114,7 @@ const DIRTY: [string, Change][] = [
   [
     'a folder made a link to one just like it',
     (root) => {
-      const elsewhere = join(temporaryFolder(), 'd')
+      const elsewhere = join(temporaryFolder('context'), 'd')
       renameSync(join(root, 'd'), elsewhere)
       symlinkSync(elsewhere, join(root, 'd'))
     },

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseGitConfig, remoteNames } from '../../src/context/git-config.ts'
-import { git, temporaryFolder, write } from './repositories.ts'
+import { temporaryFolder } from '../folder.ts'
+import { git, write } from './repositories.ts'
 
 const TRICKY = `# comment
 [core]
@@ -25,7 +26,7 @@ b
 
 describe('a git configuration', () => {
   it('is read as git reads it', () => {
-    const folder = temporaryFolder()
+    const folder = temporaryFolder('context')
     write(folder, { config: TRICKY })
     const config = parseGitConfig(TRICKY)
     for (const key of [

@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest'
 import { findProfileFile, parseProfiles } from '../../src/context/profile.ts'
 import { isTrusted, trust, trustedProfile, untrust } from '../../src/context/trust.ts'
 import { pathsFrom } from '../../src/lib/paths.ts'
-import { temporaryFolder, write } from './repositories.ts'
+import { temporaryFolder } from '../folder.ts'
+import { write } from './repositories.ts'
 
 const PROFILES = `version: 1
 profiles:
@@ -18,7 +19,7 @@ profiles:
 `
 
 const place = (directory: string, root?: string) => ({ directory, root })
-const paths = () => pathsFrom({ HOME: temporaryFolder() })
+const paths = () => pathsFrom({ HOME: temporaryFolder('context') })
 
 describe('the profiles of a repository', () => {
   it('say what to ask for', async () => {
@@ -35,7 +36,7 @@ describe('the profiles of a repository', () => {
   })
 
   it('are found from any folder up to the top of the repository, and never above it', async () => {
-    const above = temporaryFolder()
+    const above = temporaryFolder('context')
     write(above, { '.jit.yaml': PROFILES, 'root/a/b/x': '', 'root/a/y': '' })
     const root = join(above, 'root')
     expect(await findProfileFile(place(join(root, 'a', 'b'), root))).toBeUndefined()
@@ -49,12 +50,12 @@ describe('the profiles of a repository', () => {
   })
 
   it('are not read through a link, nor from a large file', async () => {
-    const root = temporaryFolder()
+    const root = temporaryFolder('context')
     write(root, { 'elsewhere.yaml': PROFILES })
     symlinkSync('elsewhere.yaml', join(root, '.jit.yaml'))
     const wrong = { code: 'profile_invalid', message: expect.stringMatching(/64 KiB, not a link/) }
     await expect(findProfileFile(place(root, root))).rejects.toMatchObject(wrong)
-    const other = temporaryFolder()
+    const other = temporaryFolder('context')
     write(other, { '.jit.yaml': PROFILES + '#'.repeat(70_000) })
     await expect(findProfileFile(place(other, other))).rejects.toMatchObject(wrong)
   })
@@ -146,7 +147,7 @@ describe('a mistake in .jit.yaml is told with its line and what was expected', (
 
 describe('trust', () => {
   it('is for one place and one content, until either changes', async () => {
-    const root = temporaryFolder()
+    const root = temporaryFolder('context')
     const home = paths()
     write(root, { '.jit.yaml': PROFILES })
     const at = { ...place(root, root), paths: home }
@@ -191,7 +192,7 @@ describe('trust', () => {
   })
 
   it('without a file says what to do instead', async () => {
-    const root = temporaryFolder()
+    const root = temporaryFolder('context')
     await expect(
       trustedProfile('deploy', { ...place(root, root), paths: paths() }),
     ).rejects.toMatchObject({ code: 'not_found', hint: 'give --env and --task instead' })

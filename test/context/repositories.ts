@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { temporaryFolder } from '../folder.ts'
 
 /** The real git, with nobody's configuration. */
 export function git(directory: string, ...args: string[]): string {
@@ -24,10 +24,6 @@ export function git(directory: string, ...args: string[]): string {
   }).trim()
 }
 
-export function temporaryFolder(): string {
-  return realpathSync(mkdtempSync(join(tmpdir(), 'jit-context-')))
-}
-
 export function write(directory: string, files: Record<string, string>): void {
   for (const [name, content] of Object.entries(files)) {
     const path = join(directory, name)
@@ -38,7 +34,7 @@ export function write(directory: string, files: Record<string, string>): void {
 
 /** A repository with one commit of a few files, on branch `main`. */
 export function repository(...initArguments: string[]): string {
-  const directory = temporaryFolder()
+  const directory = temporaryFolder('context')
   git(directory, 'init', '-q', '-b', 'main', ...initArguments)
   write(directory, { 'a.txt': 'a\n', 'b.txt': 'b\n', 'd/e/f.txt': 'f\n', 'd.txt': 'd\n' })
   git(directory, 'add', '.')

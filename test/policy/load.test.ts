@@ -1,14 +1,14 @@
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { JitError } from '../../src/lib/errors.ts'
 import { loadPolicies, parsePolicies } from '../../src/policy/load.ts'
+import { temporaryFolder } from '../folder.ts'
 import { EXAMPLE, policySet, question, vocabulary } from './fixtures.ts'
 
 async function folder(files: Record<string, string>): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'jit-policies-'))
+  const dir = temporaryFolder('policies')
   for (const [name, content] of Object.entries(files)) await writeFile(join(dir, name), content)
   return dir
 }

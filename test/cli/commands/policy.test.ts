@@ -1,9 +1,9 @@
-import { cpSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { runPolicyCheck } from '../../../src/cli/commands/policy.ts'
 import type { Deps } from '../../../src/cli/deps.ts'
+import { temporaryFolder } from '../../folder.ts'
 
 const examples = join(import.meta.dirname, '../../../examples/policies')
 
@@ -32,7 +32,7 @@ describe('jit policy check', () => {
   })
 
   it('tells a mistake with file and line, and prints nothing', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'jit-check-'))
+    const folder = temporaryFolder('check')
     cpSync(examples, folder, { recursive: true })
     const wrong = '@id("x")\npermit (principal in Group::"shop-dev", action, resource);\n'
     writeFileSync(join(folder, 'policies', 'z.cedar'), wrong)
@@ -45,7 +45,7 @@ describe('jit policy check', () => {
   })
 
   it('names the flag where there is no configuration', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'jit-check-'))
+    const folder = temporaryFolder('check')
     const { deps } = terminal(folder)
     await expect(runPolicyCheck({ dir: 'policies' }, deps)).rejects.toMatchObject({
       code: 'usage',

@@ -1,20 +1,20 @@
-import { mkdtempSync, realpathSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { runTrust } from '../../../src/cli/commands/trust.ts'
 import type { Deps } from '../../../src/cli/deps.ts'
 import { trustedProfile } from '../../../src/context/trust.ts'
 import { pathsFrom } from '../../../src/lib/paths.ts'
+import { temporaryFolder } from '../../folder.ts'
 
 const PROFILES =
   'version: 1\nprofiles:\n  deploy: { environment: prod, task: deploy, ttl: 15m, reason: "a\\u001b[2Jb" }\n'
 
 /** A person in a folder with a `.jit.yaml`, who answers `answer`. */
 function person({ answer = true, profiles = PROFILES }: { answer?: boolean; profiles?: string }) {
-  const cwd = realpathSync(mkdtempSync(join(tmpdir(), 'jit-trust-')))
+  const cwd = temporaryFolder('trust')
   if (profiles) writeFileSync(join(cwd, '.jit.yaml'), profiles)
-  const paths = pathsFrom({ HOME: mkdtempSync(join(tmpdir(), 'jit-trust-home-')) })
+  const paths = pathsFrom({ HOME: temporaryFolder('trust-home') })
   const out: string[] = []
   const notes: string[] = []
   const asked: string[] = []
