@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Verification } from '../../client/audit-log.ts'
+import { JitError } from '../../lib/errors.ts'
 import { escapeForDisplay } from '../../lib/escape.ts'
 import type { AuditEntry } from '../../protocol/audit.ts'
 import type { Deps } from '../deps.ts'
@@ -25,12 +26,28 @@ export async function runAudit(options: AuditOptions, deps: Deps): Promise<numbe
   const { connect } = await import('../connect.ts')
   const { readLog } = await import('../../client/audit-log.ts')
   const { client, broker } = await connect(deps)
-  const log = readLog((after) => client.audit(after))
+  const log = readLog((after) => client.audit(after).catch(withHint))
   if (options.verify) return reportVerification(await verify(broker, { log, deps }), options, deps)
-  for await (const entry of log) {
-    deps.io.out(options.json ? JSON.stringify(entry) : entryLine(entry))
-  }
+  const print = options.json ? JSON.stringify : await tableOf(deps)
+  for await (const entry of log) deps.io.out(print(entry))
   return EXIT.ok
+}
+
+/** Prints the heading, which isn't part of the log, for people alone. */
+async function tableOf({ io }: Deps): Promise<(entry: AuditEntry) => string> {
+  const { AuditTable } = await import('../audit-text.ts')
+  const table = new AuditTable()
+  io.out(table.heading())
+  return (entry) => table.line(entry)
+}
+
+function withHint(thrown: unknown): never {
+  const error = JitError.from(thrown)
+  if (error.code !== 'denied' || error.hint !== undefined) throw error
+  throw new JitError('denied', error.message, {
+    hint: 'policies say who may, by Action::"audit"; \'jit whoami\' says who you are',
+    cause: error,
+  })
 }
 
 async function verify(
@@ -62,9 +79,4 @@ function reportVerification(
   else if (ok) io.out(`the log is whole: ${entries} entries, head ${head.seq} ${head.hash}`)
   else for (const problem of problems) io.out(escapeForDisplay(problem))
   return ok ? EXIT.ok : EXIT.error
-}
-
-function entryLine({ seq, at, event, principal, grant }: AuditEntry): string {
-  const who = principal?.name ?? '-'
-  return escapeForDisplay([seq, at, event, who, grant ?? ''].join('  ').trimEnd())
 }

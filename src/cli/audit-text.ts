@@ -1,0 +1,113 @@
+import { formatDuration } from '../lib/duration.ts'
+import { escapeForDisplay } from '../lib/escape.ts'
+import type { AuditEntry } from '../protocol/audit.ts'
+
+/** What an entry doesn't say again: where its grant is, and at which targets. */
+interface Place {
+  readonly environment: string
+  readonly targets: string
+}
+
+const COLUMNS = [
+  ['TIME', 20],
+  ['EVENT', 15],
+  ['WHO', 8],
+  ['GRANT', 28],
+  ['WHERE', 12],
+  ['TARGETS', 15],
+  ['OUTCOME', 0],
+] as const
+const NOWHERE: Place = { environment: '', targets: '' }
+/** After these nothing more comes of a grant. */
+const LAST = ['grant.denied', 'grant.revoked']
+
+/** The log as lines in columns, which are as wide as usual: it is printed while it is read. */
+export class AuditTable {
+  readonly #places = new Map<string, Place>()
+
+  heading(): string {
+    return aligned(COLUMNS.map(([name]) => name))
+  }
+
+  /** @param entry from outside: only `seq`, `at`, `event`, `principal` and `grant` are known to be there */
+  line(entry: AuditEntry): string {
+    const place = this.#placeOf(entry)
+    const cells = [
+      entry.at.replace(/\.\d+Z$/, 'Z'),
+      entry.event,
+      entry.principal?.name ?? '-',
+      entry.grant ?? '-',
+      place.environment || '-',
+      targetsOf(entry) || place.targets || '-',
+      outcomeOf(entry),
+    ]
+    return aligned(cells.map(escapeForDisplay))
+  }
+
+  #placeOf(entry: AuditEntry): Place {
+    const { grant, event } = entry
+    if (grant === undefined) return NOWHERE
+    const before = this.#places.get(grant) ?? NOWHERE
+    const asked = [textOf(entry.environment), textOf(entry.task)].filter(Boolean).join('/')
+    const known = {
+      environment: asked || before.environment,
+      targets: event === 'grant.granted' ? targetsOf(entry) : before.targets,
+    }
+    if (LAST.includes(event)) this.#places.delete(grant)
+    else this.#places.set(grant, known)
+    return known
+  }
+}
+
+function aligned(cells: readonly string[]): string {
+  return cells
+    .map((cell, column) => cell.padEnd(COLUMNS[column]?.[1] ?? 0))
+    .join('  ')
+    .trimEnd()
+}
+
+function targetsOf({ leases, receipt, target, decision }: AuditEntry): string {
+  const denied = fieldsOf(decision).targets
+  const named = [leases, denied].flatMap((list) => (Array.isArray(list) ? list : []))
+  const one = textOf(fieldsOf(receipt).target) || textOf(target)
+  return one || named.map((part) => textOf(fieldsOf(part).target)).join(', ')
+}
+
+/** What came of it, by what the events of the broker carry. */
+function outcomeOf(entry: AuditEntry): string {
+  const { outcome, receipt, reason, by, ended_by, expires_at, ttl } = entry
+  const result = fieldsOf(receipt)
+  const said = [
+    deniedBy(entry),
+    entry.event === 'grant.permitted' && typeof ttl === 'number' ? formatDuration(ttl) : '',
+    textOf(expires_at) && `until ${textOf(expires_at)}`,
+    textOf(ended_by) || textOf(by),
+    exitOf(fieldsOf(outcome)),
+    textOf(result.outcome),
+    textOf(result.detail),
+    textOf(fieldsOf(reason).message) || textOf(reason),
+    textOf(entry.problem),
+  ]
+  return said.filter((part) => part !== '').join(', ')
+}
+
+function deniedBy({ decision }: AuditEntry): string {
+  const targets = fieldsOf(decision).targets
+  if (!Array.isArray(targets)) return ''
+  const policies = targets.flatMap((target) => {
+    const named = fieldsOf(fieldsOf(target).decision).policies
+    return Array.isArray(named) ? named.map(textOf) : []
+  })
+  return policies.length > 0 ? `by ${[...new Set(policies)].join(', ')}` : 'no policy permits it'
+}
+
+function exitOf({ code, signal }: Record<string, unknown>): string {
+  if (typeof code === 'number') return `code ${code}`
+  return textOf(signal)
+}
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
+
+function fieldsOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}

@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import { AuditTable } from '../../src/cli/audit-text.ts'
+import type { AuditEntry } from '../../src/protocol/audit.ts'
+
+const GRANT = 'g_01m81tqvs82gk87sm3k2nyg4fv'
+
+function entry(event: string, more: Record<string, unknown> = {}): AuditEntry {
+  const at = '2026-11-22T14:46:57.885Z'
+  const principal = { kind: 'human', id: 'idp/dev', name: 'dev' }
+  return { seq: 1, at, event, principal, prev: '', hash: '', ...more }
+}
+
+const lines = (...entries: AuditEntry[]) => {
+  const table = new AuditTable()
+  return entries.map((each) => table.line(each))
+}
+
+test('each line says when, what, who, which grant, where, at what and with what outcome', () => {
+  const revoked = { target: 'dev-db', outcome: 'revoked' }
+  expect(
+    lines(
+      entry('session.opened', { groups: ['a'] }),
+      entry('grant.permitted', { grant: GRANT, environment: 'dev', task: 'plan', ttl: 900 }),
+      entry('grant.granted', { grant: GRANT, leases: [{ target: 'dev-db', handle: 'j' }] }),
+      entry('grant.ended', { grant: GRANT, ended_by: 'exit', outcome: { code: 3, signal: null } }),
+      entry('lease.revoked', { grant: GRANT, principal: null, receipt: revoked }),
+    ).map((line) => line.split(/ {2,}/)),
+  ).toEqual([
+    ['2026-11-22T14:46:57Z', 'session.opened', 'dev', '-', '-', '-'],
+    ['2026-11-22T14:46:57Z', 'grant.permitted', 'dev', GRANT, 'dev/plan', '-', '15m'],
+    ['2026-11-22T14:46:57Z', 'grant.granted', 'dev', GRANT, 'dev/plan', 'dev-db'],
+    ['2026-11-22T14:46:57Z', 'grant.ended', 'dev', GRANT, 'dev/plan', 'dev-db', 'exit, code 3'],
+    ['2026-11-22T14:46:57Z', 'lease.revoked', '-', GRANT, 'dev/plan', 'dev-db', 'revoked'],
+  ])
+})
+
+test('a denial names its policies and targets', () => {
+  const decision = {
+    targets: [{ target: 'prod-db', decision: { policies: ['needs-oncall'], errors: [] } }],
+  }
+  const [line] = lines(entry('grant.denied', { grant: GRANT, environment: 'prod', decision }))
+  expect(line).toMatch(/prod +prod-db +by needs-oncall$/)
+})
+
+test('columns start where the heading says, and what a terminal obeys is written out', () => {
+  const hostile = { kind: 'human', id: 'x', name: 'e\u001b[2Jve' }
+  const table = new AuditTable()
+  const line = table.line(entry('session.opened', { principal: hostile }))
+  expect(line).not.toContain('\u001b')
+  expect(line.indexOf('e\\u{1b}')).toBe(table.heading().indexOf('WHO'))
+})
+
+test('an entry of another shape is a line all the same', () => {
+  const odd = { grant: GRANT, leases: 'x', receipt: 7, decision: null, outcome: [], reason: {} }
+  expect(lines(entry('lease.something-new', odd))[0]).toContain('lease.something-new')
+})
