@@ -1,4 +1,4 @@
-import { canonicalUrl, isPrivateTransport } from '../lib/address.ts'
+import { canonicalUrl, isLoopback, isPrivateTransport } from '../lib/address.ts'
 import { JitError } from '../lib/errors.ts'
 import { send } from '../lib/http.ts'
 import { RESOURCE_METADATA_PATH, ResourceMetadata } from '../protocol/oauth.ts'
@@ -15,16 +15,22 @@ export interface IdentityProvider {
 }
 
 /**
- * A broker's URL as typed, in the one form that it is known by.
+ * A broker's URL as typed, in the one form that it is known by. Without a scheme it is https, and
+ * http on this machine, where brokers for trying things out have no certificate.
  * @throws JitError `usage`: not a URL, not https (nor loopback), or with parts a broker's URL has not
  */
 export function brokerUrl(text: string): string {
-  const url = URL.parse(text.includes('://') ? text : `https://${text}`)
+  const url = text.includes('://') ? URL.parse(text) : withScheme(text)
   if (!url) throw unusable(text, 'it is not a URL')
   if (url.username || url.password) throw unusable(url.host, 'it carries a user name')
   if (url.search || url.hash) throw unusable(text, 'it carries a query or a fragment')
   if (!isPrivateTransport(url)) throw unusable(text, 'it is not https')
   return canonicalUrl(url)
+}
+
+function withScheme(text: string): URL | null {
+  const plain = URL.parse(`http://${text}`)
+  return plain && isLoopback(plain) ? plain : URL.parse(`https://${text}`)
 }
 
 function unusable(text: string, reason: string): JitError {

@@ -3,10 +3,19 @@ import { escapeForDisplay } from '../lib/escape.ts'
 import type { Grant, Lease } from '../protocol/grant.ts'
 import { formatTable } from './table.ts'
 
-const HEADING = ['GRANT', 'STATE', 'WHO', 'ENVIRONMENT', 'TASK', 'TARGETS', 'LEFT']
+const HEADING = ['GRANT', 'STATE', 'WHO', 'ENV', 'TASK', 'TARGETS', 'LEFT']
 
-/** @param now milliseconds since the epoch */
-export function grantTable(grants: readonly Grant[], now: number): string[] {
+/** Who and what may be cut, never an id that somebody may want to copy. */
+const FLEXIBLE = [2, 3, 4, 5]
+
+/**
+ * @param now milliseconds since the epoch
+ * @param columns of the terminal
+ */
+export function grantTable(
+  grants: readonly Grant[],
+  { now, columns }: { now: number; columns: number },
+): string[] {
   const rows = grants.map((grant) => [
     grant.id,
     grant.state,
@@ -16,7 +25,8 @@ export function grantTable(grants: readonly Grant[], now: number): string[] {
     grant.leases.map(({ target }) => target).join(', '),
     timeLeft(grant, now),
   ])
-  return formatTable([HEADING, ...rows.map((row) => row.map(escapeForDisplay))])
+  const cells = rows.map((row) => row.map(escapeForDisplay))
+  return formatTable([HEADING, ...cells], { columns, flexible: FLEXIBLE })
 }
 
 /** How long it lasts yet; `-` where it doesn't. */
@@ -34,13 +44,18 @@ export function grantLines(grant: Grant, now: number): string[] {
     ['who', `${principal.name} (${principal.kind}, ${principal.id})`],
     ['for', `${grant.task} in ${grant.environment} (${grant.tier})`],
     ['command', context.command.argv.join(' ')],
-    ['in', context.command.directory],
+    ['program', context.command.executable],
+    ['folder', context.command.directory],
     ['repository', placeOf(context)],
-    ['claimed', placeOf(context.claimed)],
+    [
+      'claimed',
+      `${placeOf(context.claimed)}${context.claimed.dirty ? ' with changes' : ''}`.trim(),
+    ],
     ['reason', context.reason],
     ['ticket', context.ticket],
+    ['labels', labelsOf(context.labels)],
     ['requested', grant.requested_at],
-    ['ends', grant.expires_at ?? ''],
+    [grant.state === 'active' ? 'ends' : 'deadline', grant.expires_at ?? ''],
     ['left', timeLeft(grant, now)],
   ]
   const known = facts.filter(([, value]) => value !== '' && value !== '-')
@@ -48,6 +63,12 @@ export function grantLines(grant: Grant, now: number): string[] {
     ...formatTable(known.map(([name, value]) => [name, escapeForDisplay(value)])),
     ...leaseLines(grant.leases),
   ]
+}
+
+function labelsOf(labels: Grant['context']['labels']): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(', ')
 }
 
 function placeOf(place: { repository: string; branch: string; commit: string }): string {

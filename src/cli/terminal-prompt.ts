@@ -20,7 +20,11 @@ export function terminalPrompt(io: Io, interrupted: AbortSignal): Prompt {
         load().then(({ prompts, context }) =>
           prompts.confirm(question, {
             ...context,
-            ...(signal && { signal: AbortSignal.any([signal, interrupted]) }),
+            // A question that may be taken back leaves nothing behind.
+            ...(signal && {
+              signal: AbortSignal.any([signal, interrupted]),
+              clearPromptOnDone: true,
+            }),
           }),
         ),
       ),

@@ -27,8 +27,8 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
     get interactive() {
       return Boolean(process.stdin.isTTY && process.stderr.isTTY)
     },
-    get columns() {
-      return process.stderr.columns ?? 80
+    get outColumns() {
+      return process.stdout.columns || Infinity
     },
     get style() {
       return loaded().err

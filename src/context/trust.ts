@@ -75,9 +75,13 @@ export async function trustedProfile(
     })
   }
   if (!(await isTrusted(file, place.paths))) {
-    throw new JitError('profile_untrusted', `${file.path} is not trusted as it is now`, {
-      hint: "look at what it asks for with 'jit trust'",
-    })
+    throw new JitError(
+      'profile_untrusted',
+      `profile '${name}' can't be used: ${file.path} is not trusted as it is now`,
+      {
+        hint: "look at what it asks for, and trust it, with 'jit trust'; or give --env and --task",
+      },
+    )
   }
   const profile = file.profiles.get(name)
   if (profile) return profile

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestOptions } from 'node:http'
+import { isLoopback } from './address.ts'
 import { JitError } from './errors.ts'
 import { escapeForDisplay } from './escape.ts'
 
@@ -91,10 +92,19 @@ async function read(response: IncomingMessage, maxBytes: number): Promise<string
 
 export function unreachable(url: URL, reason: string, cause: unknown): JitError {
   return new JitError('broker_unreachable', `can't reach the broker at ${url.origin}: ${reason}`, {
-    hint: 'is the address right (JIT_BROKER, config.yaml), and the broker running?',
+    hint: hintFor(url, cause),
     cause,
   })
 }
+
+/** A server that answers TLS with something else is a plain one, which only loopback may be. */
+function hintFor(url: URL, cause: unknown): string {
+  return isNotTls(cause) && isLoopback(url)
+    ? `did you mean http://${url.host}?`
+    : 'is the address right (JIT_BROKER, config.yaml), and the broker running?'
+}
+
+const isNotTls = (thrown: unknown): boolean => codeOf(thrown) === 'EPROTO'
 
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there',
@@ -104,6 +114,9 @@ const REASONS: Readonly<Record<string, string>> = {
   EHOSTUNREACH: 'no route to the host',
   ENETUNREACH: 'no network',
   ETIMEDOUT: 'it does not answer',
+  // node:tls puts OpenSSL's own words, with file and line, under this code.
+  EPROTO: 'it does not speak TLS',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed (NODE_EXTRA_CA_CERTS names others)',
   SELF_SIGNED_CERT_IN_CHAIN: 'its certificate is not trusted (NODE_EXTRA_CA_CERTS names others)',
@@ -113,8 +126,17 @@ const REASONS: Readonly<Record<string, string>> = {
 
 /** Why a connection failed, in words. */
 export function reasonOf(thrown: unknown): string {
-  // An address with several records fails with all their errors in one.
-  const first = thrown instanceof AggregateError ? thrown.errors[0] : thrown
-  const { code, message } = first as { code?: string; message?: string }
-  return (code && REASONS[code]) || escapeForDisplay(message || code || 'unknown error')
+  const code = codeOf(thrown)
+  if (code && REASONS[code]) return REASONS[code]
+  if (code?.startsWith('ERR_SSL_')) return `the TLS handshake failed (${code})`
+  if (code?.startsWith('HPE_')) return 'it does not answer in HTTP'
+  const { message } = firstOf(thrown)
+  return escapeForDisplay(message || code || 'unknown error')
+}
+
+const codeOf = (thrown: unknown): string | undefined => firstOf(thrown).code
+
+/** An address with several records fails with all their errors in one. */
+function firstOf(thrown: unknown): { code?: string; message?: string } {
+  return (thrown instanceof AggregateError ? thrown.errors[0] : thrown) ?? {}
 }

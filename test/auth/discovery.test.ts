@@ -38,6 +38,10 @@ test.each([
   ['HTTPS://JIT.acme.dev:443/team/', 'https://jit.acme.dev/team'],
   ['http://127.0.0.1:7420', 'http://127.0.0.1:7420'],
   ['http://localhost:7420/', 'http://localhost:7420'],
+  ['127.0.0.1:7420', 'http://127.0.0.1:7420'],
+  ['localhost:7420', 'http://localhost:7420'],
+  ['[::1]:7420', 'http://[::1]:7420'],
+  ['jit.acme.dev:7420', 'https://jit.acme.dev:7420'],
 ])('%s is the broker %s', (text, url) => {
   expect(brokerUrl(text)).toBe(url)
 })

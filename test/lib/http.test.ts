@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { send } from '../../src/lib/http.ts'
 
@@ -82,4 +82,25 @@ test('Ctrl-C is no broker out of reach', async () => {
   const answer = send({ method: 'GET', url, signal: cancelled.signal })
   cancelled.abort()
   await expect(answer).rejects.toMatchObject({ code: 'cancelled' })
+})
+
+test('a plain server asked for TLS is told apart, in our words', async () => {
+  const plain = await serve(() => {})
+  const url = new URL(plain.href.replace('http:', 'https:'))
+  await expect(send({ method: 'GET', url })).rejects.toMatchObject({
+    code: 'broker_unreachable',
+    message: `can't reach the broker at ${url.origin}: it does not speak TLS`,
+    hint: `did you mean ${plain.origin}?`,
+  })
+})
+
+test('a server that doesn’t speak HTTP is told apart', async () => {
+  const server = createTcpServer((socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+  await expect(send({ method: 'GET', url })).rejects.toMatchObject({
+    message: expect.stringContaining('it does not answer in HTTP'),
+  })
+  server.close()
 })

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import type { Log } from '../../broker/log.ts'
 import { JitError } from '../../lib/errors.ts'
+import { escapeForDisplay } from '../../lib/escape.ts'
 import type { Deps } from '../deps.ts'
 
 interface DevOptions {
@@ -33,22 +35,58 @@ function parsePort(text: string): number {
 export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
   const { startDevelopment } = await import('../../dev/development.ts')
   const { failpoints } = await import('../../broker/failpoints.ts')
-  const { createLog } = await import('../../broker/log.ts')
   const { untilInterrupted } = await import('../serving.ts')
   const development = await startDevelopment({
     port: parsePort(options.port ?? '0'),
     data: options.data === undefined ? undefined : resolve(deps.cwd, options.data),
     postgres: options.postgres,
     clock: deps.clock,
-    log: createLog(deps.io.note, deps.clock.now),
+    log: await logFor(options, deps),
     failpoint: failpoints(deps.env.JIT_BROKER_DANGEROUSLY_DIE_AT),
-  })
+  }).catch((thrown) => withHint(thrown, options))
   const { broker, issuer } = development
   if (options.json) deps.io.out(JSON.stringify({ broker, issuer }))
   else announce(deps, { broker, issuer })
   await untilInterrupted(deps.io, () => development.reload())
   await development.stop()
   return 0
+}
+
+/** A person is told what is wrong, a program everything. */
+async function logFor({ json }: DevOptions, { io, env, clock }: Deps): Promise<Log> {
+  if (json || env.JIT_DEBUG === '1') {
+    const { createLog } = await import('../../broker/log.ts')
+    return createLog(io.note, clock.now)
+  }
+  const warn: Log['warn'] = (message, detail = {}) => {
+    const facts = Object.entries(detail).map(([name, value]) => `${name}: ${String(value)}`)
+    const text = [message, ...facts].join(', ')
+    io.note(`jit: ${io.style.yellow('warning')}: ${escapeForDisplay(text)}`)
+  }
+  return { info: () => {}, warn }
+}
+
+/** What a person can do about what kept it from starting. */
+function withHint(thrown: unknown, { port }: DevOptions): never {
+  const error = JitError.from(thrown)
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException
+  if (code === 'EADDRINUSE') {
+    throw new JitError('usage', `port ${port} is taken`, {
+      hint: 'give another --port, or none for one that is free',
+      cause: error,
+    })
+  }
+  if (code === 'EACCES' && port !== undefined) {
+    throw new JitError('usage', `port ${port} can't be listened on by this user`, {
+      hint: 'give a --port from 1024 on, or none for one that is free',
+      cause: error,
+    })
+  }
+  if (error.code !== 'target_unreachable' || error.hint !== undefined) throw error
+  throw new JitError('target_unreachable', error.message, {
+    hint: 'is PostgreSQL running, and the address in --postgres right?',
+    cause: error,
+  })
 }
 
 function announce({ io }: Deps, { broker, issuer }: { broker: string; issuer: string }): void {

@@ -29,10 +29,14 @@ export async function runGrants(options: GrantsOptions, deps: Deps): Promise<num
   if (options.json) {
     deps.io.out(JSON.stringify({ grants }))
   } else if (grants.length === 0) {
-    deps.io.note('no grants')
+    deps.io.note('no live grants')
   } else {
     const { grantTable } = await import('../grant-text.ts')
-    for (const line of grantTable(grants, deps.clock.now())) deps.io.out(line)
+    for (const line of grantTable(grants, {
+      now: deps.clock.now(),
+      columns: deps.io.outColumns,
+    }))
+      deps.io.out(line)
   }
   return 0
 }

@@ -54,6 +54,7 @@ function report(
     return
   }
   if (!known) deps.io.note(`not signed in at ${broker}`)
-  else if (ended) deps.io.note(`signed out of ${broker}; its grants are being revoked`)
+  else if (ended)
+    deps.io.note(`signed out of ${broker}; what this session still held is being revoked`)
   else deps.io.note(`forgotten here; ${broker} could not be told and ends the session by itself`)
 }

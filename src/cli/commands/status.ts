@@ -44,7 +44,9 @@ export async function runStatus(options: StatusOptions, deps: Deps): Promise<num
   const { escapeForDisplay } = await import('../../lib/escape.ts')
   const { formatDuration } = await import('../../lib/duration.ts')
   const left = formatDuration((Date.parse(session_expires_at) - deps.clock.now()) / 1000)
-  deps.io.out(`signed in at ${client.url} as ${escapeForDisplay(principal.name)}, for ${left} yet`)
+  deps.io.out(
+    `signed in at ${client.url} as ${escapeForDisplay(principal.name)} for another ${left}`,
+  )
   await printGrants(grants, deps)
   return 0
 }
@@ -55,5 +57,5 @@ async function printGrants(grants: readonly Grant[], { io, clock }: Deps): Promi
     return
   }
   const { grantTable } = await import('../grant-text.ts')
-  for (const line of grantTable(grants, clock.now())) io.out(line)
+  for (const line of grantTable(grants, { now: clock.now(), columns: io.outColumns })) io.out(line)
 }
