@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { Log } from '../../broker/log.ts'
 import { JitError } from '../../lib/errors.ts'
 import { escapeForDisplay } from '../../lib/escape.ts'
 import type { Deps } from '../deps.ts'
@@ -53,12 +52,12 @@ export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
 }
 
 /** A person is told what is wrong, a program everything. */
-async function logFor({ json }: DevOptions, { io, env, clock }: Deps): Promise<Log> {
+async function logFor({ json }: DevOptions, { io, env, clock }: Deps) {
   if (json || env.JIT_DEBUG === '1') {
     const { createLog } = await import('../../broker/log.ts')
     return createLog(io.note, clock.now)
   }
-  const warn: Log['warn'] = (message, detail = {}) => {
+  const warn = (message: string, detail: Readonly<Record<string, unknown>> = {}) => {
     const facts = Object.entries(detail).map(([name, value]) => `${name}: ${String(value)}`)
     const text = [message, ...facts].join(', ')
     io.note(`jit: ${io.style.yellow('warning')}: ${escapeForDisplay(text)}`)
