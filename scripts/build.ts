@@ -19,6 +19,33 @@ const lazyChildProcess: Plugin = {
   },
 }
 
+/**
+ * An ES import of a part of Node reads each of its exports, and with them parts that load only when
+ * they are read: half of a command's start-up. This takes the exports that are used, and no others.
+ */
+const lazyBuiltins: Plugin = {
+  name: 'lazy-builtins',
+  setup({ onResolve, onLoad }) {
+    // Each importer has its own, so that they come to lie together.
+    onResolve({ filter: /^node:/ }, ({ path, kind, importer }) =>
+      kind === 'import-statement'
+        ? { path: importer, suffix: `?${path}`, namespace: 'builtin', sideEffects: false }
+        : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ suffix }) => {
+      const id = suffix.slice(1)
+      const named = Object.keys(process.getBuiltinModule(id) ?? {})
+        .filter((name) => /^[A-Za-z_$][\w$]*$/.test(name) && name !== 'default')
+        .map(
+          (name) => `const own_${name} = /* @__PURE__ */ (() => part.${name})()
+          export { own_${name} as ${name} }`,
+        )
+      const part = `const part = /* @__PURE__ */ process.getBuiltinModule('${id}')`
+      return { contents: [part, 'export default part', ...named].join('\n') }
+    })
+  },
+}
+
 const { metafile } = await build({
   entryPoints: ['src/main.ts'],
   outdir: 'dist',
@@ -33,12 +60,12 @@ const { metafile } = await build({
   external: ['@cedar-policy/cedar-wasm', 'keytar', 'oidc-provider', 'pg', 'kysely'],
   minifySyntax: true,
   minifyWhitespace: true,
-  plugins: [lazyChildProcess],
+  plugins: [lazyChildProcess, lazyBuiltins],
   sourcemap: false,
   legalComments: 'none',
   banner: {
     // CommonJS packages inside the bundle ask for `require`.
-    js: "import{createRequire as __jitRequire}from'node:module';const require=__jitRequire(import.meta.url);",
+    js: "const require=process.getBuiltinModule('node:module').createRequire(import.meta.url);",
   },
 })
 
