@@ -1,13 +1,12 @@
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { secureHeaders } from 'hono/secure-headers'
 import { JitError } from '../lib/errors.ts'
-import { PROBLEM_MEDIA_TYPE, type Problem } from '../protocol/problem.ts'
 import { authenticate } from './authenticate.ts'
 import type { BrokerParts } from './broker.ts'
 import type { Grants } from './grants.ts'
 import { openApiDocument } from './openapi.ts'
-import { problemOf } from './problem.ts'
+import { errorResponse } from './responses.ts'
 import { grantTokenRoutes } from './routes/grant-tokens.ts'
 import { inventoryRoutes } from './routes/inventory.ts'
 import { oauthRoutes } from './routes/oauth.ts'
@@ -21,18 +20,6 @@ export interface AppParts extends BrokerParts {
 export type App = Hono<{ Variables: { session: Session } }>
 
 const MAX_BODY_BYTES = 64 * 1024
-
-/** An error as a response (RFC 9457); 401 names the scheme and where to sign in (RFC 9728 section 5.1). */
-export function problemResponse(c: Context, problem: Problem, url: string): Response {
-  if (problem.status === 401) {
-    const error = problem.code.startsWith('proof') ? 'invalid_dpop_proof' : 'invalid_token'
-    const metadata = `${url}/.well-known/oauth-protected-resource`
-    c.header('WWW-Authenticate', `DPoP error="${error}", resource_metadata="${metadata}"`)
-  }
-  return c.body(JSON.stringify(problem), problem.status as 400, {
-    'Content-Type': PROBLEM_MEDIA_TYPE,
-  })
-}
 
 /** The broker's HTTP interface, lifelines aside. */
 export function createApp(parts: AppParts): App {
@@ -52,11 +39,11 @@ export function createApp(parts: AppParts): App {
     if (error.code === 'internal') {
       log.warn('a request failed', { path: c.req.path, reason: error.message, stack: error.stack })
     }
-    return problemResponse(c, problemOf(error), config.url)
+    return errorResponse(c, error, config.url)
   })
   app.notFound((c) => {
     const error = new JitError('not_found', `there is nothing at ${c.req.path}`)
-    return problemResponse(c, problemOf(error), config.url)
+    return errorResponse(c, error, config.url)
   })
   app.get('/healthz', (c) => c.json({ status: 'ok' }))
   app.get('/readyz', async (c) => {
@@ -74,7 +61,7 @@ export function createApp(parts: AppParts): App {
     const authorization = c.req.header('Authorization')
     const proof = c.req.header('DPoP')
     const sender = { method, path, authorization, proof }
-    c.set('session', await authenticate(sender, { ...parts, url: config.url }))
+    c.set('session', await authenticate(sender, parts))
     c.header('Cache-Control', 'no-store')
     await next()
   })

@@ -19,13 +19,14 @@ type Head = AuditPage['head']
 
 const HEAD = 'audit_head'
 const GENESIS: Head = { seq: 0, hash: '0'.repeat(64), signature: '' }
-const PAGE = 500
+/** A page ends after so many entries or characters, whichever comes first. */
+const PAGE = { entries: 500, characters: 1_000_000 }
 
 export interface AuditLog {
   /** Adds to the log in the transaction of what it records: both become durable, or neither. */
   append(tx: Tx, ...events: readonly AuditEvent[]): Promise<LogPosition>
   head(): Promise<Head>
-  /** Up to 500 entries with `seq` greater than `after`, oldest first. */
+  /** A page of the entries with `seq` greater than `after`, oldest first. */
   page(after: number): Promise<AuditPage>
 }
 
@@ -46,6 +47,16 @@ function signHead(position: LogPosition, key: SigningKey): string {
 async function readHead(db: Store['db']): Promise<Head> {
   const row = await db.selectFrom('meta').select('value').where('key', '=', HEAD).executeTakeFirst()
   return row ? (JSON.parse(row.value) as Head) : GENESIS
+}
+
+/** As many as a page holds, and at least one. */
+function firstPage<Row extends { entry: string }>(rows: readonly Row[]): readonly Row[] {
+  let characters = 0
+  const end = rows.findIndex(({ entry }) => {
+    characters += entry.length
+    return characters > PAGE.characters
+  })
+  return end < 0 ? rows : rows.slice(0, Math.max(1, end))
 }
 
 /** The hash-chained audit log of one ledger. */
@@ -94,12 +105,14 @@ export function createAuditLog(store: Store, key: SigningKey): AuditLog {
           .select(['seq', 'entry'])
           .where('seq', '>', after)
           .orderBy('seq')
-          .limit(PAGE)
+          .limit(PAGE.entries)
           .execute()
-        const last = rows.at(-1)
+        const entries = firstPage(rows)
+        const last = rows.at(entries.length - 1)
+        const more = entries.length < rows.length || rows.length === PAGE.entries
         return {
-          entries: rows.map((row) => JSON.parse(row.entry) as AuditEntry),
-          ...(rows.length === PAGE && last ? { next: last.seq } : {}),
+          entries: entries.map(({ entry }) => JSON.parse(entry) as AuditEntry),
+          ...(more && last ? { next: last.seq } : {}),
           head: await readHead(tx),
         }
       }),

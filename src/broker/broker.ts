@@ -1,5 +1,6 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
+import { dirname } from 'node:path'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { type AccessTokens, createAccessTokens } from './access-tokens.ts'
@@ -67,18 +68,29 @@ export interface Broker {
   readonly port: number
   /** Reads the policies again; grants that they don't permit end. @throws JitError `policy_invalid` */
   reload(): Promise<void>
-  /** Ends every grant and waits for the targets, at most `milliseconds`: for a ledger that won't be opened again. */
-  drain(milliseconds: number): Promise<void>
+  /**
+   * Ends every grant and waits for the targets, at most `milliseconds`: for a ledger that won't be
+   * opened again. @returns the handles that no target confirmed
+   */
+  drain(milliseconds: number): Promise<string[]>
   /** Stops serving. Grants live on: their clients come back to the next process. */
   stop(): Promise<void>
+}
+
+/** A new file for its owner alone, whole on the disk before anything depends on it. */
+function writeDurably(path: string, text: string): void {
+  const draft = `${path}.new`
+  writeFileSync(draft, text, { mode: 0o600, flush: true })
+  renameSync(draft, path)
+  const directory = openSync(dirname(path), 'r')
+  fsyncSync(directory)
+  closeSync(directory)
 }
 
 function openSeal({ config, env }: BrokerOptions): Seal {
   const { reference, generate } = config.sealKey
   const path = reference.slice('file:'.length)
-  if (generate && !existsSync(path)) {
-    writeFileSync(path, `${newSealKey()}\n`, { mode: 0o600, flag: 'wx' })
-  }
+  if (generate && !existsSync(path)) writeDurably(path, `${newSealKey()}\n`)
   return createSeal(resolveReference(reference, { env, directory: config.directory }))
 }
 
@@ -168,12 +180,14 @@ function every(milliseconds: number, work: () => Promise<void>, log: Log): () =>
   return () => clearInterval(timer)
 }
 
-async function reap(parts: BrokerParts, grants: Grants): Promise<void> {
+/** Whatever was missed, by a failure or by a process that died, is found here within a second. */
+async function reap({ sessions, store }: BrokerParts, grants: Grants): Promise<void> {
   await grants.endExpired()
-  for (const { sid, by } of await parts.sessions.lapsed()) {
-    if (await parts.sessions.end(sid, by)) await grants.endSession(sid)
-  }
-  await forgetExpired(parts.store)
+  for (const { sid, by } of await sessions.lapsed()) await sessions.end(sid, by)
+  await grants.endWithSessions()
+  await grants.endOrphans()
+  await grants.redecide()
+  await forgetExpired(store)
 }
 
 /**
@@ -185,13 +199,13 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   checkTransport(config)
   const store = await openSqliteStore(config.store.path, options.clock)
   const parts = await assemble(options, store)
-  const { revoker, fleet, sessions, accessTokens, policies } = parts
+  const { revoker, fleet, policies } = parts
   await checkTargets(parts)
+  const server = options.server ?? (await bind(config))
   const grants = new Grants(parts)
   const lifelines = new Lifelines({ ...parts, grants })
   const app = createApp({ ...parts, grants })
   const waiting = await grants.takeUp()
-  const server = options.server ?? (await bind(config))
   serve(server, {
     app,
     lifelines,
@@ -204,7 +218,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
           authorization: request.headers.authorization,
           proof: typeof request.headers.dpop === 'string' ? request.headers.dpop : undefined,
         },
-        { url: config.url, store, sessions, accessTokens },
+        parts,
       ),
   })
   // The grace of what an earlier process left starts now that it can be resumed.
@@ -213,11 +227,21 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   void sweepAll(parts)
   const stopReaping = every(REAP_MS, () => reap(parts, grants), log)
   const stopSweeping = every(SWEEP_MS, () => sweepAll(parts), log)
+  const record = (event: 'broker.started' | 'policy.reloaded') =>
+    store.transaction((tx) =>
+      parts.audit.append(tx, {
+        event,
+        principal: null,
+        policy_version: policies.current.version,
+      }),
+    )
+  await record('broker.started')
   log.info('serving', { url: config.url, port: portOf(server), policies: policies.current.version })
   return {
     port: portOf(server),
     async reload() {
       await policies.reload()
+      await record('policy.reloaded')
       log.info('policies reloaded', { policies: policies.current.version })
       await grants.redecide()
     },

@@ -1,25 +1,25 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
 import { JitError } from '../lib/errors.ts'
 import { newId } from '../lib/handle.ts'
-import type { Decision } from '../policy/decide.ts'
-import { describeDenial } from '../policy/denial.ts'
-import type { EndedBy, GrantContext, Receipt } from '../protocol/grant.ts'
+import type { EndedBy, Receipt } from '../protocol/grant.ts'
 import type { DeliveredCredential } from '../protocol/lifeline.ts'
 import type { GrantRequest } from '../protocol/request.ts'
 import type { BrokerParts } from './broker.ts'
+import { Deadlines } from './deadlines.ts'
+import { Decider, denialsOf, type TargetDecision } from './decider.ts'
+import { Exclusively } from './exclusively.ts'
 import type { DecidedRequest, LeaseTarget } from './ledger/decided-request.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
 import type { LedgerGrant } from './ledger/rows.ts'
 import { mintAll } from './minter.ts'
 import { type ResolvedRequest, resolveRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
-import type { GrantRow, LeaseRow } from './store/schema.ts'
+import type { LeaseRow } from './store/schema.ts'
 
 /** How long a release waits for the targets before the receipt says `retrying`, in milliseconds. */
 const RECEIPT_WAIT_MS = 4500
-
-/** `setTimeout` takes no more. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+const IDENTITY_WAIT_MS = 10_000
 
 /** What is handed over when a grant begins, or is taken over by a new connection. */
 export interface Handover {
@@ -34,12 +34,6 @@ export interface Handover {
 export type RequestOutcome =
   | { readonly kind: 'granted'; readonly handover: Handover }
   | { readonly kind: 'denied'; readonly message: string; readonly policies: readonly string[] }
-
-/** Why policy denies a task at one target. */
-interface TargetDenial {
-  readonly target: string
-  readonly decision: Extract<Decision, { effect: 'deny' }>
-}
 
 /** Told when a grant ends by anything but its own client's release. */
 export type EndListener = (grant: string, ending: { by: EndedBy; reason: string }) => void
@@ -63,13 +57,19 @@ const REASONS: Readonly<Record<EndedBy, string>> = {
  */
 export class Grants {
   readonly #parts: BrokerParts
-  readonly #deadlines = new Map<string, NodeJS.Timeout>()
-  /** One thing at a time for one grant: a repeated key waits for the first to be answered. */
-  readonly #locks = new Map<string, Promise<unknown>>()
+  readonly #decider: Decider
+  readonly #deadlines: Deadlines
+  readonly #one = new Exclusively()
   #onEnd: EndListener = () => {}
+  #draining = false
 
   constructor(parts: BrokerParts) {
     this.#parts = parts
+    this.#decider = new Decider(parts)
+    this.#deadlines = new Deadlines({
+      log: parts.log,
+      end: (grant) => this.end(grant, { by: 'ttl' }),
+    })
   }
 
   onEnd(listener: EndListener): void {
@@ -79,133 +79,101 @@ export class Grants {
   /**
    * Answers a request. The same key and details from the same session get the same grant.
    * @param onResolved is told what is asked for, before it is decided
-   * @throws JitError `request_invalid`, `idempotency_conflict`, `limit_reached`, `grant_ended`, `target_*`
+   * @throws JitError `session_ended`, `request_invalid`, `idempotency_conflict`, `limit_reached`, `grant_ended`, `target_*`
    */
   request(
-    session: Session,
+    sid: string,
     { key, details }: GrantRequest,
     onResolved: (id: string, request: ResolvedRequest) => void,
   ): Promise<RequestOutcome> {
-    return this.#exclusively(`${session.sid}:${key}`, async () => {
+    return this.#one.run(`${sid}:${key}`, async () => {
+      this.#refuseWhileDraining()
+      const session = await this.#parts.sessions.get(sid)
       const request = resolveRequest(details, this.#parts)
-      const before = await this.#parts.ledger.read.grantByKey(session.sid, key)
-      if (before) {
-        if (before.row.request_hash !== request.hash) {
-          throw new JitError('idempotency_conflict', 'this key was used for another request')
-        }
-        onResolved(before.row.id, request)
-        return { kind: 'granted', handover: await this.#reissue(session, before) }
+      const before = await this.#parts.ledger.read.grantByKey(sid, key)
+      if (before && before.row.request_hash !== request.hash) {
+        throw new JitError('idempotency_conflict', 'this key was used for another request')
       }
-      const id = `g_${newId(this.#parts.store.now())}`
+      const id = before?.row.id ?? `g_${newId(this.#parts.store.now())}`
       onResolved(id, request)
-      return this.#decideAndMint(session, { id, key, request })
+      if (before) return this.#answerAgain(session, before, request)
+      return this.#answer(session, { id, key, request })
     })
   }
 
-  async #decideAndMint(
+  async #answer(
     session: Session,
     { id, key, request }: { id: string; key: string; request: ResolvedRequest },
   ): Promise<RequestOutcome> {
     const { ledger, config, failpoint } = this.#parts
-    const denials = this.#decide(session, request)
-    const decided = await this.#decided(session, { id, key, request, denials })
-    const intents = await ledger.grants.record(decided, config.limits.grantsPerPrincipal)
+    const decisions = this.#decider.decide(session, request)
+    const decided = this.#decided(session, { id, key, request, decisions })
+    const denials = denialsOf(decisions)
     if (denials.length > 0) {
-      const policies = [...new Set(denials.flatMap(({ decision }) => decision.policies))]
-      return { kind: 'denied', message: this.#explain(request, denials), policies }
+      await ledger.grants.record(decided, [], config.limits)
+      return { kind: 'denied', ...this.#decider.explain(request, denials) }
     }
+    const intents = await ledger.grants.record(
+      decided,
+      await this.#leaseTargets(decided.targets).catch(async (thrown) => {
+        // It was permitted, and that is recorded although nothing comes of it.
+        await ledger.grants.record(decided, [], config.limits)
+        throw await this.#giveUp(id, JitError.from(thrown))
+      }),
+      config.limits,
+    )
     failpoint('mint:intended')
-    const facts = {
-      id,
-      environment: request.environment,
-      task: request.task,
-      principal: session.principal,
-      context: request.context,
-    }
-    return { kind: 'granted', handover: await this.#mint(facts, intents) }
+    const { principal } = session
+    const handover = await this.#mint({ id, principal, ...request }, intents)
+    return { kind: 'granted', handover }
   }
 
-  /** The targets that policy denies, in words; none when all permit. */
-  #decide(session: Session, request: ResolvedRequest): TargetDenial[] {
-    const { policies, store } = this.#parts
-    const { repository, branch, commit, ...unsigned } = request.context
-    return request.members.flatMap(({ target }) => {
-      const decision: Decision = policies.current.decide({
-        principal: session.principal,
-        task: request.task,
-        target: target.name,
-        context: {
-          ...unsigned,
-          signed: { repository, branch, commit },
-          ttl: request.ttlSeconds,
-          delivery: 'env',
-          authentication: authenticationOf(session),
-          now: store.now(),
-        },
-      })
-      if (decision.effect === 'permit') return []
-      return [{ target: target.name, decision }]
-    })
-  }
-
-  /** The denials in words; targets that were denied for the same reason in one breath. */
-  #explain({ task, environment }: ResolvedRequest, denials: readonly TargetDenial[]): string {
-    const policies = this.#parts.policies.current
-    const alike = Map.groupBy(denials, ({ decision }) => JSON.stringify(decision))
-    return [...alike.values()]
-      .map((group) => {
-        const subject = `${task} in ${environment} at ${group.map(({ target }) => target).join(', ')}`
-        return group[0] ? describeDenial(group[0].decision, { subject, policies }) : ''
-      })
-      .join('; ')
-  }
-
-  async #decided(
+  /** The same request once more: the denial again, or the same grant with new leases. */
+  async #answerAgain(
     session: Session,
-    {
-      id,
-      key,
-      request,
-      denials,
-    }: {
+    before: LedgerGrant,
+    request: ResolvedRequest,
+  ): Promise<RequestOutcome> {
+    if (before.row.state === 'denied') {
+      const denials = denialsOf(this.#decider.decide(session, request))
+      if (denials.length === 0) throw grantEnded(before.row.id)
+      return { kind: 'denied', ...this.#decider.explain(request, denials) }
+    }
+    return { kind: 'granted', handover: await this.#reissue(session, before) }
+  }
+
+  #decided(
+    session: Session,
+    asked: {
       id: string
       key: string
       request: ResolvedRequest
-      denials: readonly TargetDenial[]
+      decisions: readonly TargetDecision[]
     },
-  ): Promise<DecidedRequest> {
-    const permitted = denials.length === 0
-    const { environment, tier, task, ttlSeconds, context, hash } = request
+  ): DecidedRequest {
+    const { members, ...request } = asked.request
     return {
-      id,
+      ...request,
+      id: asked.id,
+      key: asked.key,
       sid: session.sid,
       principal: session.principal,
-      key,
-      hash,
-      ...{ environment, tier, task, ttlSeconds, context, permitted },
-      policyVersion: this.#parts.policies.current.version,
-      decision: permitted
-        ? { effect: 'permit' }
-        : {
-            effect: 'deny',
-            targets: denials.map(({ target, decision }) => ({ target, decision })),
-          },
-      targets: await this.#leaseTargets(
-        request.members.map(({ target }) => target.name),
-        permitted,
-      ),
+      permitted: denialsOf(asked.decisions).length === 0,
+      policyVersion: this.#decider.current.version,
+      decisions: asked.decisions,
+      targets: members.map(({ target }) => target.name),
     }
   }
 
-  /** @param connect whether they are asked who they are: not for what is denied */
-  async #leaseTargets(names: readonly string[], connect = true): Promise<LeaseTarget[]> {
+  /** The targets, each with what it is connected to now. */
+  async #leaseTargets(names: readonly string[]): Promise<LeaseTarget[]> {
     const { fleet } = this.#parts
-    const signal = AbortSignal.timeout(10_000)
+    const signal = AbortSignal.timeout(IDENTITY_WAIT_MS)
     return Promise.all(
       names.map(async (name) => {
         const target = fleet.get(name)?.target
         if (!target) throw new JitError('target_refused', `'${name}' is not configured any more`)
-        return { target, identity: connect ? await fleet.identity(target, signal) : '' }
+        return { target, identity: await fleet.identity(target, signal) }
       }),
     )
   }
@@ -214,30 +182,32 @@ export class Grants {
     facts: Parameters<typeof mintAll>[1]['grant'],
     intents: readonly LeaseRow[],
   ): Promise<Handover> {
-    const { ledger, fleet, revoker, failpoint } = this.#parts
+    const { ledger, fleet, store, failpoint } = this.#parts
     const outcome = await mintAll(intents, { fleet, grant: facts })
     failpoint('mint:created')
     if (outcome.kind === 'failed') {
-      const { error, minted } = outcome
       for (const { target } of intents) fleet.forgetIdentity(target)
-      const reason = { code: error.code, message: error.message }
-      revoker.undo(await ledger.grants.refuse(facts.id, { reason, minted }))
-      throw error
+      await ledger.grants.known(outcome.minted)
+      throw await this.#giveUp(facts.id, outcome.error)
     }
     const resumeSecret = newSecret()
-    const activated = await ledger.grants.activate(facts.id, {
-      minted: outcome.minted,
-      resumeHash: hashOf(resumeSecret),
-    })
+    const resumeHash = hashOf(resumeSecret)
+    const activated = await ledger.grants.activate(facts.id, { ...outcome, resumeHash })
     failpoint('mint:recorded')
     if (activated.outcome === 'ended') throw grantEnded(facts.id)
-    this.#watchDeadline(facts.id, activated.expiresAt)
-    return {
-      grant: facts.id,
-      resumeSecret,
-      expiresAt: activated.expiresAt,
-      credentials: outcome.minted.map((one) => fleet.deliver(one)),
-    }
+    const { expiresAt } = activated
+    this.#deadlines.watch(facts.id, expiresAt - store.now())
+    const credentials = outcome.minted.map((one) => fleet.deliver(one))
+    return { grant: facts.id, resumeSecret, expiresAt, credentials }
+  }
+
+  /** Ends a grant that could not be minted. @returns the error that says why */
+  async #giveUp(grant: string, error: JitError): Promise<JitError> {
+    const reason = { code: error.code, message: error.message }
+    const leases = await this.#parts.ledger.grants.refuse(grant, reason)
+    if (leases) this.#parts.revoker.undo(leases)
+    else await this.end(grant, { by: 'lifeline', detail: { reason } })
+    return error
   }
 
   /**
@@ -246,8 +216,8 @@ export class Grants {
    */
   async #reissue(session: Session, { row }: LedgerGrant): Promise<Handover> {
     const { ledger, revoker } = this.#parts
-    const request = this.#recorded(row)
-    if (this.#decide(session, request).length > 0) {
+    const request = this.#decider.recorded(row)
+    if (denialsOf(this.#decider.decide(session, request)).length > 0) {
       await this.end(row.id, { by: 'policy' })
       throw grantEnded(row.id)
     }
@@ -255,51 +225,34 @@ export class Grants {
     const replaced = await ledger.grants.replaceLeases(row.id, targets)
     if (!replaced) throw grantEnded(row.id)
     revoker.undo(replaced.retired)
-    const { environment, task, context } = request
-    const facts = { id: row.id, environment, task, principal: session.principal, context }
-    return this.#mint(facts, replaced.intents)
-  }
-
-  /** A request as it was recorded, with today's targets. */
-  #recorded(row: GrantRow): ResolvedRequest {
-    const members = (JSON.parse(row.targets) as string[]).flatMap(
-      (name) => this.#parts.fleet.get(name) ?? [],
-    )
-    return {
-      environment: row.environment,
-      tier: row.tier,
-      task: row.task,
-      members,
-      ttlSeconds: row.ttl_seconds,
-      context: JSON.parse(row.context) as GrantContext,
-      hash: row.request_hash,
-    }
+    const { principal } = session
+    return this.#mint({ id: row.id, principal, ...request }, replaced.intents)
   }
 
   /**
    * Hands a grant to a new connection of the same session.
-   * @throws JitError `grant_ended`, also when the secret isn't the last one
+   * @param onAccepted is told once the secret was right
+   * @throws JitError `grant_ended`, also when the secret isn't the last one; `session_ended`
    */
   resume(
-    session: Session,
+    sid: string,
     { grant, secret, received }: { grant: string; secret: string; received: boolean },
+    onAccepted: () => void,
   ): Promise<Handover> {
-    return this.#exclusively(grant, async () => {
-      const { ledger } = this.#parts
+    return this.#one.run(grant, async () => {
+      this.#refuseWhileDraining()
+      const { ledger, sessions, store } = this.#parts
+      const session = await sessions.get(sid)
       const found = await ledger.read.grant(grant)
-      if (found.row.sid !== session.sid) throw grantEnded(grant)
+      if (found.row.sid !== sid) throw grantEnded(grant)
       const next = newSecret()
-      const presented = hashOf(secret)
-      if (!(await ledger.grants.resume(grant, { presented, next: hashOf(next) })))
-        throw grantEnded(grant)
+      const exchange = { presented: hashOf(secret), next: hashOf(next) }
+      if (!(await ledger.grants.resume(grant, exchange))) throw grantEnded(grant)
+      onAccepted()
       if (received) await ledger.grants.received(grant)
       else if (found.row.received === 0) return this.#reissue(session, found)
-      return {
-        grant,
-        resumeSecret: next,
-        expiresAt: found.row.expires_at ?? this.#parts.store.now(),
-        credentials: [],
-      }
+      const expiresAt = found.row.expires_at ?? store.now()
+      return { grant, resumeSecret: next, expiresAt, credentials: [] }
     })
   }
 
@@ -313,7 +266,7 @@ export class Grants {
   }
 
   /**
-   * Ends a grant and begins to revoke it; whoever is first decides why it ended.
+   * Ends an active grant and begins to revoke it; whoever is first decides why it ended.
    * @returns whether it was this call
    */
   async end(grant: string, ending: Ending): Promise<boolean> {
@@ -321,11 +274,18 @@ export class Grants {
     const leases = await ledger.grants.end(grant, ending)
     if (!leases) return false
     failpoint('revoke:recorded')
-    clearTimeout(this.#deadlines.get(grant))
-    this.#deadlines.delete(grant)
+    this.#deadlines.forget(grant)
     revoker.undo(leases)
     this.#onEnd(grant, { by: ending.by, reason: REASONS[ending.by] })
     return true
+  }
+
+  /** Ends a grant in whatever state it is: one that is being minted is refused. */
+  async endAnyway(grant: string, ending: Ending): Promise<void> {
+    if (await this.end(grant, ending)) return
+    const reason = { code: 'grant_ended', message: REASONS[ending.by] }
+    const leases = await this.#parts.ledger.grants.refuse(grant, reason, ending.actor)
+    if (leases) this.#parts.revoker.undo(leases)
   }
 
   /** What became of an ended grant, once each of its leases had an attempt (or 4.5 s went by). */
@@ -336,90 +296,84 @@ export class Grants {
     return ledger.read.receipt(grant)
   }
 
-  /** The lifeline of a grant did not come back within the grace. */
-  async abandon(grant: string): Promise<void> {
-    if (await this.end(grant, { by: 'lifeline' })) return
-    const reason = { code: 'grant_ended', message: 'the client went away' }
-    this.#parts.revoker.undo(await this.#parts.ledger.grants.refuse(grant, { reason, minted: [] }))
-  }
-
-  /** Ends the grants of a session that has ended. */
-  async endSession(sid: string): Promise<void> {
-    for (const { row } of await this.#parts.ledger.read.live({ sid })) {
-      if (!(await this.end(row.id, { by: 'session' }))) await this.abandon(row.id)
+  /** Ends what is past its deadline by the store's clock, whatever the timers say. */
+  async endExpired(): Promise<void> {
+    for (const grant of await this.#parts.ledger.read.expired()) {
+      await this.end(grant, { by: 'ttl' })
     }
   }
 
-  /** Ends active grants that today's policies would not permit. */
+  /** Ends the grants of sessions that have ended. */
+  async endWithSessions(): Promise<void> {
+    for (const grant of await this.#parts.ledger.read.ofEndedSessions()) {
+      await this.endAnyway(grant, { by: 'session' })
+    }
+  }
+
+  /** Gives up what nobody mints any more: its window is over, or whoever minted died. */
+  async endOrphans(): Promise<void> {
+    const { ledger, revoker } = this.#parts
+    revoker.undo(await ledger.grants.overdueIntents())
+    for (const grant of await ledger.read.orphans()) {
+      const reason = { code: 'internal', message: 'it was never minted' }
+      revoker.undo((await ledger.grants.refuse(grant, reason)) ?? [])
+    }
+  }
+
+  /** Decides again what was decided under other policies, or for a principal that has changed since. */
   async redecide(): Promise<void> {
-    for (const { row } of await this.#parts.ledger.read.live({ state: 'active' })) {
-      const session = await this.#parts.sessions.get(row.sid).catch(() => undefined)
-      if (!session) await this.end(row.id, { by: 'session' })
-      else if (this.#decide(session, this.#recorded(row)).length > 0) {
-        await this.end(row.id, { by: 'policy' })
+    const { ledger, sessions, log } = this.#parts
+    const { version } = this.#decider.current
+    for (const row of await ledger.read.decidedOtherwise(version)) {
+      try {
+        const session = await sessions.get(row.sid)
+        if (denialsOf(this.#decider.decide(session, this.#decider.recorded(row))).length > 0) {
+          await this.end(row.id, { by: 'policy' })
+        } else await ledger.grants.redecided(row.id, { version, principal: session.principal })
+      } catch (thrown) {
+        log.warn('a grant could not be decided again', { grant: row.id, reason: String(thrown) })
       }
     }
   }
 
   /** Takes up what an earlier process left: deadlines first. @returns grants that wait for their lifeline */
   async takeUp(): Promise<string[]> {
-    const { ledger } = this.#parts
+    const { ledger, store } = this.#parts
     await this.endExpired()
-    const waiting: string[] = []
-    for (const { row } of await ledger.read.live()) {
-      if (row.state === 'revoking') continue
-      waiting.push(row.id)
-      if (row.expires_at !== null) this.#watchDeadline(row.id, row.expires_at)
+    const waiting = (await ledger.read.live()).filter(({ row }) => row.state !== 'revoking')
+    for (const { row } of waiting) {
+      if (row.expires_at !== null) this.#deadlines.watch(row.id, row.expires_at - store.now())
     }
-    return waiting
+    return waiting.map(({ row }) => row.id)
   }
 
-  /** Ends what is past its deadline by the store's clock, whatever the timers say. */
-  async endExpired(): Promise<void> {
-    for (const grant of await this.#parts.ledger.read.expired())
-      await this.end(grant, { by: 'ttl' })
+  /**
+   * Ends every grant for good, because this ledger won't be opened again: nothing new is granted,
+   * and targets are waited for until all confirmed or `milliseconds` are over.
+   * @returns the handles that were not confirmed
+   */
+  async drain(milliseconds: number): Promise<string[]> {
+    const { ledger } = this.#parts
+    const deadline = performance.now() + milliseconds
+    this.#draining = true
+    await Promise.race([this.#one.idle(), wait(milliseconds, undefined, { ref: false })])
+    for (const { row } of await ledger.read.live()) {
+      await this.endAnyway(row.id, { by: 'lifeline' })
+    }
+    for (;;) {
+      const open = await ledger.read.unrevoked()
+      if (open.length === 0 || performance.now() > deadline) return open
+      await wait(50)
+    }
   }
 
-  /** Ends every grant, and waits for the targets at most so long. */
-  async drain(milliseconds: number): Promise<void> {
-    const live = await this.#parts.ledger.read.live()
-    for (const { row } of live) await this.abandon(row.id)
-    const leases = live.flatMap((grant) => grant.leases)
-    await this.#parts.revoker.attempted(leases, milliseconds)
-  }
-
-  #watchDeadline(grant: string, expiresAt: number): void {
-    clearTimeout(this.#deadlines.get(grant))
-    const left = Math.min(Math.max(0, expiresAt - this.#parts.store.now()), MAX_TIMER_MS)
-    const timer = setTimeout(() => {
-      this.end(grant, { by: 'ttl' }).catch((thrown: unknown) => {
-        this.#parts.log.warn('a deadline could not be recorded', { grant, reason: String(thrown) })
-      })
-    }, left)
-    this.#deadlines.set(grant, timer)
+  #refuseWhileDraining(): void {
+    if (this.#draining) throw new JitError('broker_failed', 'the broker is stopping')
   }
 
   stop(): void {
-    for (const timer of this.#deadlines.values()) clearTimeout(timer)
-    this.#deadlines.clear()
+    this.#deadlines.stop()
   }
-
-  async #exclusively<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#locks.get(key) ?? Promise.resolve()
-    const mine = before.then(work, work)
-    const settled = mine.catch(() => {})
-    this.#locks.set(key, settled)
-    try {
-      return await mine
-    } finally {
-      if (this.#locks.get(key) === settled) this.#locks.delete(key)
-    }
-  }
-}
-
-/** How and when the principal signed in, for policies. */
-export function authenticationOf(session: Session) {
-  return { acr: session.acr, amr: session.amr, at: session.authenticatedAt }
 }
 
 function grantEnded(grant: string): JitError {

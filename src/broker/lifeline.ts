@@ -1,6 +1,6 @@
 import { type RawData, WebSocket } from 'ws'
 import { toTimestamp } from '../lib/clock.ts'
-import { JitError } from '../lib/errors.ts'
+import { type ErrorCode, JitError } from '../lib/errors.ts'
 import {
   ClientMessage,
   LIFELINE_CLOSE,
@@ -18,6 +18,18 @@ import type { Session } from './sessions.ts'
 /** A connection that asks for nothing is closed after so many milliseconds. */
 const IDLE_MS = 30_000
 
+/** Messages that may wait while one is worked on: no client has more to say. */
+const MAX_WAITING = 16
+
+/** Pongs after which a suspended client counts as awake: one may answer a ping from before. */
+const PONGS_TO_WAKE = 2
+
+/** The payload of the ping behind `resumed`. */
+const RESUMED = 'resumed'
+
+/** What makes a resume hopeless; after anything else the client comes back. */
+const FINAL: readonly ErrorCode[] = ['grant_ended', 'not_found', 'session_ended', 'denied']
+
 export interface LifelineParts {
   readonly config: Pick<BrokerConfig, 'lifeline'>
   readonly grants: Grants
@@ -25,6 +37,8 @@ export interface LifelineParts {
   readonly failpoint: Failpoints
   readonly session: Session
   readonly hold: (grant: string) => void
+  /** Whether no newer connection took the grant over. */
+  readonly holds: (grant: string) => boolean
   readonly closed: () => void
 }
 
@@ -36,10 +50,11 @@ export class Lifeline {
   #grant: string | undefined
   #over = false
   #asked = false
+  #handedOver = false
+  #waiting = 0
   #missed = 0
   #suspendedUntil = 0
-  /** A resume was answered, but not yet seen to arrive. */
-  #resumed = false
+  #pongsSinceSuspend = 0
   readonly #idle: NodeJS.Timeout
 
   constructor(socket: WebSocket, parts: LifelineParts) {
@@ -47,18 +62,20 @@ export class Lifeline {
     this.#parts = parts
     this.#idle = setTimeout(() => this.close(LIFELINE_CLOSE.badMessage), IDLE_MS)
     socket.on('message', (data, isBinary) => {
+      this.#waiting += 1
+      if (this.#waiting > MAX_WAITING) return socket.terminate()
       this.#work = this.#work.then(() => this.#take(data, isBinary))
     })
-    socket.on('pong', () => {
-      this.#missed = 0
-      this.#suspendedUntil = 0
-      this.#settleResume()
-    })
+    socket.on('pong', (payload) => this.#pong(String(payload)))
     socket.on('error', () => socket.terminate())
     socket.on('close', () => {
       clearTimeout(this.#idle)
       parts.closed()
     })
+  }
+
+  get sid(): string {
+    return this.#parts.session.sid
   }
 
   get grant(): string | undefined {
@@ -79,9 +96,20 @@ export class Lifeline {
     this.#socket.ping()
   }
 
+  #pong(payload: string): void {
+    this.#missed = 0
+    this.#pongsSinceSuspend += 1
+    if (this.#pongsSinceSuspend >= PONGS_TO_WAKE) this.#suspendedUntil = 0
+    if (payload === RESUMED) this.#settleResume()
+  }
+
   close(code: number): void {
     this.#socket.close(code)
-    // A peer that doesn't answer the close is cut off by the ping.
+  }
+
+  /** Cuts the connection off, whether or not the other side answers. */
+  terminate(): void {
+    this.#socket.terminate()
   }
 
   /** The broker ended the grant: the client is told to stop the child, then what came of it. */
@@ -97,6 +125,9 @@ export class Lifeline {
   }
 
   async #take(data: RawData, isBinary: boolean): Promise<void> {
+    this.#waiting -= 1
+    // What came behind a message that closed the connection takes no effect.
+    if (this.#socket.readyState !== WebSocket.OPEN) return
     let message: ClientMessage
     try {
       if (isBinary) throw new JitError('request_invalid', 'lifeline message: expected text')
@@ -110,8 +141,14 @@ export class Lifeline {
       await this.#handle(message)
     } catch (thrown) {
       this.#refuse(thrown)
-      if (this.#grant === undefined) this.close(LIFELINE_CLOSE.done)
+      if (!this.#handedOver) this.#giveUp(message, JitError.from(thrown).code)
     }
+  }
+
+  /** Nothing came of a request or resume. */
+  #giveUp(message: ClientMessage, code: ErrorCode): void {
+    const again = message.type === 'resume' && !FINAL.includes(code)
+    this.close(again ? LIFELINE_CLOSE.restarting : LIFELINE_CLOSE.done)
   }
 
   #refuse(thrown: unknown, policies?: readonly string[]): void {
@@ -134,6 +171,7 @@ export class Lifeline {
         return this.#parts.grants.received(message.grant)
       case 'suspend':
         this.#own(message.grant)
+        this.#pongsSinceSuspend = 0
         this.#suspendedUntil = performance.now() + this.#parts.config.lifeline.suspendGrace * 1000
         return
       case 'release':
@@ -148,14 +186,15 @@ export class Lifeline {
   }
 
   #own(grant: string): void {
-    if (grant === this.#grant) return
+    if (grant === this.#grant && this.#parts.holds(grant)) return
     throw new JitError('request_invalid', 'this grant is not on this lifeline')
   }
 
   async #request({ key, details }: Extract<ClientMessage, { type: 'request' }>): Promise<void> {
     this.#begin()
     const { grants, session, failpoint } = this.#parts
-    const outcome = await grants.request(session, { key, details }, (grant, request) => {
+    const outcome = await grants.request(session.sid, { key, details }, (grant, request) => {
+      this.#hold(grant)
       this.#send({
         type: 'requested',
         grant,
@@ -169,6 +208,7 @@ export class Lifeline {
     if (outcome.kind === 'denied') {
       const hint = 'ask whoever keeps the policies, or ask for less'
       this.#refuse(new JitError('denied', outcome.message, { hint }), outcome.policies)
+      this.#over = true
       this.close(LIFELINE_CLOSE.done)
       return
     }
@@ -178,23 +218,31 @@ export class Lifeline {
 
   async #resume(message: Extract<ClientMessage, { type: 'resume' }>): Promise<void> {
     this.#begin()
-    this.#handOver('resumed', await this.#parts.grants.resume(this.#parts.session, message))
-    this.#resumed = true
-    this.#socket.ping()
+    const { grants, session } = this.#parts
+    const handover = await grants.resume(session.sid, message, () => this.#hold(message.grant))
+    this.#handOver('resumed', handover)
+    this.#socket.ping(RESUMED)
   }
 
   /** A pong comes after what was sent before its ping: the new secret is there. */
   #settleResume(): void {
-    if (!this.#resumed || this.#grant === undefined) return
-    this.#resumed = false
-    this.#parts.grants.resumeArrived(this.#grant).catch((thrown: unknown) => {
+    const grant = this.#grant
+    if (grant === undefined || !this.#parts.holds(grant)) return
+    this.#parts.grants.resumeArrived(grant).catch((thrown: unknown) => {
       this.#parts.log.warn('a resume could not be recorded', { reason: String(thrown) })
     })
   }
 
+  /** From here on it is this connection that the grant lives on, and with it that it is lost. */
+  #hold(grant: string): void {
+    this.#grant = grant
+    this.#parts.hold(grant)
+    // Closed meanwhile: nobody will say so again.
+    if (this.#socket.readyState !== WebSocket.OPEN) this.#parts.closed()
+  }
+
   #handOver(type: 'granted' | 'resumed', handover: Handover): void {
-    this.#grant = handover.grant
-    this.#parts.hold(handover.grant)
+    this.#handedOver = true
     this.#send({
       type,
       grant: handover.grant,
@@ -203,8 +251,6 @@ export class Lifeline {
       expires_at: toTimestamp(handover.expiresAt),
       credentials: [...handover.credentials],
     })
-    // Closed while it was being minted: nobody will say so again.
-    if (this.#socket.readyState !== WebSocket.OPEN) this.#parts.closed()
   }
 
   async #release({ grant, outcome }: Extract<ClientMessage, { type: 'release' }>): Promise<void> {

@@ -3,7 +3,12 @@ import { LIFELINE_CLOSE, PING_INTERVAL_SECONDS } from '../protocol/lifeline.ts'
 import { Lifeline, type LifelineParts } from './lifeline.ts'
 import type { Session } from './sessions.ts'
 
-type Parts = Omit<LifelineParts, 'session' | 'hold' | 'closed'>
+/** How many connections one session may hold. */
+const MAX_PER_SESSION = 200
+/** How long a client may take to answer that its connection is closed, in milliseconds. */
+const CLOSING_MS = 1000
+
+type Parts = Omit<LifelineParts, 'session' | 'hold' | 'holds' | 'closed'>
 
 /** The lifelines of this node: who holds which grant, and the grace of those that lost theirs. */
 export class Lifelines {
@@ -27,10 +32,16 @@ export class Lifelines {
 
   /** Takes over a connection of an authenticated session. */
   accept(socket: WebSocket, session: Session): void {
+    const held = [...this.#all].filter(({ sid }) => sid === session.sid).length
+    if (held >= MAX_PER_SESSION) {
+      socket.close(LIFELINE_CLOSE.tooMany)
+      return
+    }
     const lifeline: Lifeline = new Lifeline(socket, {
       ...this.#parts,
       session,
       hold: (grant) => this.#hold(grant, lifeline),
+      holds: (grant) => this.#byGrant.get(grant) === lifeline,
       closed: () => this.#closed(lifeline),
     })
     this.#all.add(lifeline)
@@ -56,7 +67,7 @@ export class Lifelines {
     this.#clearGrace(grant)
     const end = () => {
       this.#graces.delete(grant)
-      this.#parts.grants.abandon(grant).catch((thrown: unknown) => {
+      this.#parts.grants.endAnyway(grant, { by: 'lifeline' }).catch((thrown: unknown) => {
         this.#parts.log.warn('a lost lifeline could not be recorded', {
           grant,
           reason: String(thrown),
@@ -79,5 +90,9 @@ export class Lifelines {
     clearInterval(this.#ping)
     for (const timer of this.#graces.values()) clearTimeout(timer)
     for (const lifeline of this.#all) lifeline.close(LIFELINE_CLOSE.restarting)
+    const cut = () => {
+      for (const lifeline of this.#all) lifeline.terminate()
+    }
+    setTimeout(cut, CLOSING_MS).unref()
   }
 }

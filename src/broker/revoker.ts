@@ -111,9 +111,13 @@ export class Revoker {
     }
   }
 
-  async #attempt(lease: LeaseRow): Promise<void> {
+  async #attempt(queued: LeaseRow): Promise<void> {
     const { log } = this.#parts
+    let lease = queued
     try {
+      // While it waited here, its mint may have become known, or another attempt have settled it.
+      lease = await this.#parts.ledger.leases.get(queued.id)
+      if (lease.next_attempt_at === null) return
       await this.#record(lease, await this.#revoke(lease))
     } catch (thrown) {
       const { code, message } = JitError.from(thrown)

@@ -2,7 +2,9 @@ import { JitError } from '../lib/errors.ts'
 import { newId } from '../lib/handle.ts'
 import type { Principal } from '../protocol/principal.ts'
 import type { AuditLog } from './audit.ts'
+import { takeProof } from './authenticate.ts'
 import type { BrokerConfig } from './config/config.ts'
+import type { VerifiedProof } from './dpop.ts'
 import type { VerifiedIdentity } from './identity.ts'
 import { takeOnce } from './replay.ts'
 import type { SessionRow } from './store/schema.ts'
@@ -42,10 +44,12 @@ export class Sessions {
 
   /**
    * Opens a session for the key, or renews the one that the key already has.
-   * @throws JitError `token_invalid`: used before, or the key is somebody else's; `session_ended`
+   * @throws JitError `token_invalid`: used before, or the key is somebody else's; `proof_replayed`, `session_ended`
    */
-  async exchange(identity: VerifiedIdentity, jkt: string): Promise<Session> {
+  async exchange(identity: VerifiedIdentity, proof: VerifiedProof): Promise<Session> {
+    const { jkt } = proof
     return this.#store.transaction(async (tx) => {
+      await takeProof(tx, proof, this.#store.now())
       const expiresAt = this.#store.now() + ID_TOKEN_REMEMBERED_MS
       const once = { scope: 'id-token', value: identity.tokenHash, expiresAt } as const
       if (!(await takeOnce(tx, once))) {

@@ -1,3 +1,4 @@
+import { JitError } from '../lib/errors.ts'
 import { handlePrefix } from '../lib/handle.ts'
 import type { Target } from '../targets/target.ts'
 import type { Fleet } from './fleet.ts'
@@ -56,7 +57,10 @@ export async function sweep(target: Target, parts: Parts): Promise<SweepResult> 
     })
   }
   for (const handle of unknown) {
-    if (handle <= newest) await revokeStray(handle, { target, ledger, signal })
+    if (handle > newest) continue
+    await revokeStray(handle, { target, ledger, signal }).catch((thrown: unknown) => {
+      log.warn('a stray could not be revoked', { handle, reason: JitError.from(thrown).message })
+    })
   }
   const { name } = target
   return { target: name, seen: handles.length, revived: strays.length, unknown: unknown.length }
@@ -67,7 +71,8 @@ async function revokeStray(
   handle: string,
   { target, ledger, signal }: { target: Target; ledger: Ledger; signal: AbortSignal },
 ): Promise<void> {
-  await target.revoke({ handle, expiresAt: 0, confirmed: true, mintBy: 0 }, signal)
+  const outcome = await target.revoke({ handle, expiresAt: 0, confirmed: true, mintBy: 0 }, signal)
+  if (outcome.kind !== 'revoked' || outcome.cleanup !== undefined) return
   await ledger.leases.strayRevoked({ target: target.name, handle })
 }
 

@@ -154,7 +154,10 @@ export async function startDevelopment(options: DevelopmentOptions): Promise<Dev
     issuer,
     reload: () => broker.reload(),
     async stop() {
-      if (options.data === undefined) await broker.drain(DRAIN_MS)
+      if (options.data === undefined) {
+        const left = await broker.drain(DRAIN_MS)
+        if (left.length > 0) log.warn('credentials that nobody can revoke any more', { left })
+      }
       await broker.stop()
       provider.close()
       remove()

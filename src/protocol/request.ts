@@ -3,6 +3,9 @@ import { Name, OpaqueId, Seconds, text } from './values.ts'
 
 export const AUTHORIZATION_TYPE = 'https://jit-elevate.dev/authorization/task'
 
+/** Characters of a whole command line: it is recorded, shown to approvers and listed. */
+const MAX_COMMAND_LENGTH = 32_768
+
 /** What the client says of where it stands. Nothing here is a fact; absent is `""`. */
 export const ClaimedContext = v.strictObject({
   /** `host/owner/name`, from the URL of the remote. */
@@ -19,9 +22,13 @@ export type ClaimedContext = v.InferOutput<typeof ClaimedContext>
 /** What is to be run: shown to approvers, recorded, and part of what an approval is bound to. */
 export const Command = v.strictObject({
   argv: v.pipe(
-    v.array(text(32_768)),
+    v.array(v.string()),
     v.minLength(1, 'expected a command'),
     v.maxLength(4096, 'expected at most 4096 arguments'),
+    v.check(
+      (argv) => argv.reduce((sum, word) => sum + word.length, 0) <= MAX_COMMAND_LENGTH,
+      'expected at most 32,768 characters in all: the command is recorded',
+    ),
   ),
   /** Absolute path of the working directory. */
   directory: text(4096),

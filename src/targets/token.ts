@@ -85,7 +85,8 @@ class TokenTarget implements Target {
     const token = await this.#context.signGrantToken({
       sub: subjectOf(lease.grant),
       aud: this.#config.audience,
-      exp: Math.floor(lease.expiresAt / 1000),
+      // Whole seconds, never dead before its deadline.
+      exp: Math.ceil(lease.expiresAt / 1000),
       jti: lease.handle,
       grant: lease.grant.id,
       principal: lease.grant.principal.id,
@@ -97,7 +98,7 @@ class TokenTarget implements Target {
 
   async revoke(lease: LeaseToRevoke): Promise<RevocationOutcome> {
     if (this.introspection) return { kind: 'revoked', detail: 'introspection answers inactive' }
-    const at = Math.floor(lease.expiresAt / 1000) * 1000
+    const at = Math.ceil(lease.expiresAt / 1000) * 1000
     return this.#context.now() >= at
       ? { kind: 'revoked', detail: 'expired' }
       : { kind: 'ends_at', at, detail: `can't be revoked: valid until ${toTimestamp(at)}` }

@@ -96,7 +96,10 @@ export interface HarnessOptions {
   readonly failpoint?: Failpoints
   readonly now?: () => number
   readonly targets?: Record<string, FakeTarget>
-  readonly extra?: string
+  /** Instead of those that permit all in dev. */
+  readonly policies?: string
+  /** `lifeline:` */
+  readonly lifeline?: string
 }
 
 /** A broker in this process, with an OpenID provider and targets that do as a test says. */
@@ -146,7 +149,7 @@ export class Harness implements AsyncDisposable {
       directory,
       kinds: [kind, tokenKind],
     })
-    writeFileSync(join(directory, 'tasks.cedar'), POLICIES)
+    writeFileSync(join(directory, 'tasks.cedar'), options.policies ?? POLICIES)
     writeFileSync(join(directory, 'built-in.cedar'), BUILT_IN)
     const log: string[] = []
     const record = (message: string, detail?: object) =>
@@ -195,7 +198,7 @@ export class Harness implements AsyncDisposable {
 
 function brokerYaml(
   url: string,
-  { limits = '', targets = {}, extra = '' }: HarnessOptions,
+  { limits = '', targets = {}, lifeline = 'grace: 1s, suspend_grace: 20s' }: HarnessOptions,
 ): string {
   const fakes = Object.keys(targets).map(
     (name) =>
@@ -209,7 +212,7 @@ identity: [{ issuer: https://idp.test, clients: { jit-cli: human } }]
 groups: [admins]
 tasks: { plan: {}, deploy: {} }
 environments: { dev: { tier: development }, prod: { tier: production } }
-lifeline: { grace: 1s, suspend_grace: 20s }
+lifeline: { ${lifeline} }
 labels: { model: string }
 ${limits}
 targets:
@@ -220,8 +223,7 @@ ${fakes.join('\n')}
   open:
     { environment: dev, type: token, sensitivity: internal, audience: https://open.test, tasks: { plan: {} } }
   vault:
-    { environment: prod, type: fake, sensitivity: restricted }
-${extra}`
+    { environment: prod, type: fake, sensitivity: restricted }`
 }
 
 /** One session's side of the wire, free to misbehave. */
@@ -254,6 +256,15 @@ export class TestClient {
         subject_token: token,
         subject_token_type: ID_TOKEN_TYPE,
       }),
+    })
+  }
+
+  /** Ends the session (RFC 7009). */
+  logout() {
+    return fetch(new URL('/oauth/revoke', this.#url), {
+      method: 'POST',
+      headers: { DPoP: this.proof('POST', '/oauth/revoke') },
+      body: new URLSearchParams({ token: this.accessToken }),
     })
   }
 

@@ -29,16 +29,15 @@ describe('an identity token', () => {
     ['of an issuer that is not configured', { iss: 'https://other.test' }],
   ])('%s is refused', async (_, claims) => {
     const answer = await fresh().exchange(await harness.idToken(claims))
-    expect(answer.status).toBe(401)
-    expect(await codeOf(answer)).toBe('token_invalid')
-    expect(answer.headers.get('WWW-Authenticate')).toContain('DPoP')
+    expect(answer.status).toBe(400)
+    expect(await answer.json()).toMatchObject({ error: 'invalid_grant', code: 'token_invalid' })
   })
 
   test('with alg none, or signed by another key, is refused', async () => {
     const [header, payload] = (await harness.idToken()).split('.')
     const none = Buffer.from('{"alg":"none"}').toString('base64url')
-    expect((await fresh().exchange(`${none}.${payload}.`)).status).toBe(401)
-    expect((await fresh().exchange(`${header}.${payload}.${'A'.repeat(86)}`)).status).toBe(401)
+    expect((await fresh().exchange(`${none}.${payload}.`)).status).toBe(400)
+    expect((await fresh().exchange(`${header}.${payload}.${'A'.repeat(86)}`)).status).toBe(400)
   })
 })
 
@@ -80,6 +79,7 @@ describe('a session token', () => {
     const client = await harness.client()
     const answer = await fetch(`${harness.url}/v1/whoami`, { headers: headers(client) })
     expect(answer.status).toBe(401)
+    expect(answer.headers.get('WWW-Authenticate')).toMatch(/^DPoP .*resource_metadata=/)
     expect(await codeOf(answer)).toBe(code)
   })
 
@@ -146,11 +146,52 @@ describe('a session', () => {
   test('ends by logout, with its grants; a second logout is no error', async () => {
     const client = await harness.client()
     const { line } = await client.grant()
-    expect((await client.call('POST', '/oauth/revoke')).status).toBe(200)
+    expect((await client.logout()).status).toBe(200)
     expect((await line.next('revoked')).ended_by).toBe('session')
-    expect((await client.call('POST', '/oauth/revoke')).status).toBe(200)
+    expect((await client.logout()).status).toBe(200)
     expect((await client.call('GET', '/v1/whoami')).body.code).toBe('session_ended')
     expect(harness.shop.handles.size).toBe(0)
+  })
+})
+
+describe('introspection (RFC 7662)', () => {
+  const introspect = (token: string, credentials: string) =>
+    fetch(`${harness.url}/grants/introspect`, {
+      method: 'POST',
+      headers: { Authorization: `Basic ${btoa(credentials)}` },
+      body: new URLSearchParams({ token }),
+    })
+
+  test('tells the API of a target whether a token of it counts, and nobody else', async () => {
+    const client = await harness.client()
+    const { line, granted } = await client.grant({ task: 'plan', targets: ['api'] })
+    const token = String(granted.credentials[0]?.env.API_TOKEN)
+    const answer = await introspect(token, 'api:introspection-secret')
+    expect(await answer.json()).toMatchObject({
+      active: true,
+      aud: 'https://api.test',
+      scope: 'read',
+      sub: 'kind:human:environment:dev:task:plan',
+      grant: granted.grant,
+    })
+    line.send({ type: 'release', grant: granted.grant, outcome: { code: 0, signal: null } })
+    expect((await line.next('released')).receipt.leases[0]?.outcome).toBe('revoked')
+    const after = await introspect(token, 'api:introspection-secret')
+    expect(await after.json()).toEqual({ active: false })
+    for (const credentials of ['api:wrong', 'open:', 'nobody:introspection-secret', '']) {
+      const refused = await introspect(token, credentials)
+      expect(refused.status).toBe(401)
+      expect(refused.headers.get('WWW-Authenticate')).toMatch(/^Basic/)
+    }
+  })
+
+  test('a session token is no grant token, nor the other way round', async () => {
+    const client = await harness.client()
+    const answer = await introspect(client.accessToken, 'api:introspection-secret')
+    expect(await answer.json()).toEqual({ active: false })
+    const { granted } = await client.grant({ task: 'plan', targets: ['api'] })
+    client.accessToken = String(granted.credentials[0]?.env.API_TOKEN)
+    expect((await client.call('GET', '/v1/whoami')).body.code).toBe('token_invalid')
   })
 })
 

@@ -34,6 +34,8 @@ export function* checkFile(file: BrokerFile): Generator<Mistake> {
 }
 
 function* checkTransport(file: BrokerFile): Generator<Mistake> {
+  if (new URL(file.url).pathname !== '/')
+    yield { path: ['url'], message: 'expected no path: the broker serves at the root of its host' }
   const hint =
     'plain http would carry credentials for all to read; dangerously_allow_plain_http: true accepts that'
   if (file.dangerously_allow_plain_http) return

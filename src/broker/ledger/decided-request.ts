@@ -2,6 +2,7 @@ import type { GrantContext } from '../../protocol/grant.ts'
 import type { Principal } from '../../protocol/principal.ts'
 import type { Target } from '../../targets/target.ts'
 import type { AuditEvent } from '../audit.ts'
+import type { TargetDecision } from '../decider.ts'
 import type { GrantRow } from '../store/schema.ts'
 
 /** A request that policy has answered. */
@@ -17,10 +18,11 @@ export interface DecidedRequest {
   readonly ttlSeconds: number
   readonly context: GrantContext
   readonly policyVersion: string
-  /** For the audit log: the answer for each target. */
-  readonly decision: unknown
+  /** The answer for each target. */
+  readonly decisions: readonly TargetDecision[]
   readonly permitted: boolean
-  readonly targets: readonly LeaseTarget[]
+  /** Their names. */
+  readonly targets: readonly string[]
 }
 
 /** Where a lease is to be minted. */
@@ -42,7 +44,7 @@ export function grantRow(request: DecidedRequest, now: number): GrantRow {
     environment: request.environment,
     tier: request.tier,
     task: request.task,
-    targets: JSON.stringify(request.targets.map(({ target }) => target.name)),
+    targets: JSON.stringify(request.targets),
     ttl_seconds: request.ttlSeconds,
     context: JSON.stringify(request.context),
     policy_version: request.policyVersion,
@@ -65,9 +67,10 @@ export function requestedEvent(request: DecidedRequest): AuditEvent {
     grant: request.id,
     environment: request.environment,
     task: request.task,
+    targets: request.targets,
     ttl: request.ttlSeconds,
     context: request.context,
     policy_version: request.policyVersion,
-    decision: request.decision,
+    decisions: request.decisions,
   }
 }

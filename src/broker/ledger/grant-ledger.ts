@@ -1,9 +1,8 @@
 import { toTimestamp } from '../../lib/clock.ts'
-import { JitError } from '../../lib/errors.ts'
 import type { EndedBy } from '../../protocol/grant.ts'
 import type { Principal } from '../../protocol/principal.ts'
 import type { AuditLog } from '../audit.ts'
-import { GRANT, LIVE_GRANT_STATES } from '../grant-state.ts'
+import { GRANT, LEASE } from '../grant-state.ts'
 import type { LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
 import {
@@ -12,7 +11,8 @@ import {
   type LeaseTarget,
   requestedEvent,
 } from './decided-request.ts'
-import type { LeaseTransitions, MintedLease } from './lease-transitions.ts'
+import { type LeaseTransitions, MINT_MARGIN_MS, type MintedLease } from './lease-transitions.ts'
+import { checkDenials, checkLiveGrants, checkSession } from './limits.ts'
 import { principalOf } from './rows.ts'
 
 /** What an ended grant was ended by, and what is known of it. */
@@ -40,35 +40,32 @@ export class GrantLedger {
   }
 
   /**
-   * Records a request with its decision and, if permitted, the intents of its leases: all durable
-   * before any credential is created.
-   * @returns the intents; none when denied
-   * @throws JitError `limit_reached` when the principal holds `limit` live grants already
+   * Records a request with its decision and the intents of its leases: all durable before any
+   * credential is created.
+   * @param targets where it is to be minted; none when denied
+   * @returns the intents
+   * @throws JitError `session_ended`, `limit_reached`
    */
-  async record(request: DecidedRequest, limit: number): Promise<LeaseRow[]> {
+  async record(
+    request: DecidedRequest,
+    targets: readonly LeaseTarget[],
+    limits: { grantsPerPrincipal: number },
+  ): Promise<LeaseRow[]> {
     const now = this.#store.now()
     return this.#store.transaction(async (tx) => {
-      if (request.permitted) await this.#checkLimit(tx, request.principal, limit)
+      await checkSession(tx, request.sid)
+      if (request.permitted) await checkLiveGrants(tx, request, limits.grantsPerPrincipal)
+      else await checkDenials(tx, request, now)
       await tx.insertInto('grants').values(grantRow(request, now)).execute()
-      const leases = request.permitted
-        ? await this.#leases.intend(tx, { grantId: request.id, request, now })
-        : []
+      const expiresAt = now + request.ttlSeconds * 1000
+      const leases = await this.#leases.intend(tx, {
+        grantId: request.id,
+        targets,
+        now,
+        expiresAt,
+      })
       await this.#audit.append(tx, requestedEvent(request))
       return leases
-    })
-  }
-
-  async #checkLimit(tx: Tx, principal: Principal, limit: number): Promise<void> {
-    const { live } = await tx
-      .selectFrom('grants')
-      .select((eb) => eb.fn.countAll<number>().as('live'))
-      .where('principal_id', '=', principal.id)
-      .where('principal_kind', '=', principal.kind)
-      .where('state', 'in', LIVE_GRANT_STATES)
-      .executeTakeFirstOrThrow()
-    if (Number(live) < limit) return
-    throw new JitError('limit_reached', `you hold ${live} live grants, and ${limit} is the limit`, {
-      hint: 'see `jit grants`, and end some with `jit revoke ID`',
     })
   }
 
@@ -81,9 +78,11 @@ export class GrantLedger {
     { minted, resumeHash }: { minted: readonly MintedLease[]; resumeHash: string },
   ): Promise<{ outcome: 'active'; expiresAt: number } | { outcome: 'ended' }> {
     return this.#store.transaction(async (tx) => {
-      let lost = false
-      for (const one of minted) lost = !(await this.#leases.confirm(tx, one)) || lost
-      if (lost) return { outcome: 'ended' }
+      const lost = await this.#confirmAll(tx, minted)
+      if (lost) {
+        await this.#leases.revoke(tx, grantId)
+        return { outcome: 'ended' }
+      }
       const expiresAt = Math.min(...minted.map(({ lease }) => lease.expires_at))
       const updated = await tx
         .updateTable('grants')
@@ -107,16 +106,31 @@ export class GrantLedger {
     })
   }
 
-  /** Ends a grant that never became active; what was minted for it is revoked. */
+  /** @returns whether any of them lost its race */
+  async #confirmAll(tx: Tx, minted: readonly MintedLease[]): Promise<boolean> {
+    let lost = false
+    for (const one of minted) lost = !(await this.#leases.confirm(tx, one)) || lost
+    return lost
+  }
+
+  /** Records what was made of a mint that failed as a whole, so that revoking finds it. */
+  async known(minted: readonly MintedLease[]): Promise<void> {
+    await this.#store.transaction(async (tx) => {
+      await this.#confirmAll(tx, minted)
+    })
+  }
+
+  /**
+   * Ends a grant that never became active.
+   * @param actor who ended it, where that isn't its own principal
+   * @returns its leases, now to be revoked; `undefined` when it isn't waiting to become active
+   */
   async refuse(
     grantId: string,
-    {
-      reason,
-      minted,
-    }: { reason: { code: string; message: string }; minted: readonly MintedLease[] },
-  ): Promise<LeaseRow[]> {
+    reason: { code: string; message: string },
+    actor?: Principal,
+  ): Promise<LeaseRow[] | undefined> {
     return this.#store.transaction(async (tx) => {
-      for (const one of minted) await this.#leases.confirm(tx, one)
       const row = await tx
         .updateTable('grants')
         .set({ state: GRANT.refuse.to, ended_at: this.#store.now() })
@@ -124,14 +138,52 @@ export class GrantLedger {
         .where('state', 'in', GRANT.refuse.from)
         .returningAll()
         .executeTakeFirst()
-      if (!row) return []
+      if (!row) return undefined
       await this.#audit.append(tx, {
         event: 'grant.refused',
-        principal: principalOf(row),
+        principal: actor ?? principalOf(row),
         grant: grantId,
         reason,
       })
       return this.#leases.revoke(tx, grantId)
+    })
+  }
+
+  /** Intents that no target may fulfil any more: whoever minted them is gone. @returns them, now to be revoked */
+  async overdueIntents(): Promise<LeaseRow[]> {
+    const overdue = this.#store.now() - MINT_MARGIN_MS
+    return this.#store.transaction(async (tx) =>
+      tx
+        .updateTable('leases')
+        .set({ state: LEASE.revoke.to, next_attempt_at: this.#store.now() })
+        .where('state', '=', 'intent')
+        .where('mint_by', '<', overdue)
+        .returningAll()
+        .execute(),
+    )
+  }
+
+  /** Records that today's policies permit an active grant, for the principal as it is now. */
+  async redecided(
+    grantId: string,
+    { version, principal }: { version: string; principal: Principal },
+  ): Promise<void> {
+    await this.#store.transaction(async (tx) => {
+      const row = await tx
+        .updateTable('grants')
+        .set({ policy_version: version, principal: JSON.stringify(principal) })
+        .where('id', '=', grantId)
+        .where('state', '=', 'active')
+        .returningAll()
+        .executeTakeFirst()
+      if (!row) return
+      await this.#audit.append(tx, {
+        event: 'grant.redecided',
+        principal,
+        grant: grantId,
+        groups: principal.groups,
+        policy_version: version,
+      })
     })
   }
 
@@ -209,12 +261,8 @@ export class GrantLedger {
         .executeTakeFirst()
       if (!row) return undefined
       const retired = await this.#leases.revoke(tx, grantId)
-      const intents = await this.#leases.intend(tx, {
-        grantId,
-        request: { ttlSeconds: row.ttl_seconds, targets },
-        now,
-        ...(row.expires_at === null ? {} : { expiresAt: row.expires_at }),
-      })
+      const expiresAt = row.expires_at ?? now + row.ttl_seconds * 1000
+      const intents = await this.#leases.intend(tx, { grantId, targets, now, expiresAt })
       await this.#audit.append(tx, {
         event: 'grant.reissued',
         principal: principalOf(row),

@@ -118,6 +118,15 @@ export class LeaseLedger {
       .execute()
   }
 
+  /** A lease as it is now. */
+  get(id: string): Promise<LeaseRow> {
+    return this.#store.db
+      .selectFrom('leases')
+      .selectAll()
+      .where('id', '=', id)
+      .executeTakeFirstOrThrow()
+  }
+
   byHandle(handles: readonly string[]): Promise<LeaseRow[]> {
     return this.#store.db.selectFrom('leases').selectAll().where('handle', 'in', handles).execute()
   }

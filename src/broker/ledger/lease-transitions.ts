@@ -4,10 +4,12 @@ import { LEASE } from '../grant-state.ts'
 import type { Seal } from '../seal.ts'
 import type { LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
-import type { DecidedRequest } from './decided-request.ts'
+import type { LeaseTarget } from './decided-request.ts'
 
 /** How long a target may take to create a credential, in milliseconds: past it, it must refuse. */
 export const MINT_WINDOW_MS = 20_000
+/** How much longer it is waited, because its clock is another. */
+export const MINT_MARGIN_MS = 5000
 
 /** A credential that a target made for an intent. */
 export interface MintedLease {
@@ -32,12 +34,12 @@ export class LeaseTransitions {
     tx: Tx,
     intent: {
       grantId: string
-      request: Pick<DecidedRequest, 'ttlSeconds' | 'targets'>
+      targets: readonly LeaseTarget[]
       now: number
-      expiresAt?: number
+      expiresAt: number
     },
   ): Promise<LeaseRow[]> {
-    const leases = intent.request.targets.map(({ target, identity }): LeaseRow => {
+    const leases = intent.targets.map(({ target, identity }): LeaseRow => {
       const id = newId(intent.now)
       return {
         id,
@@ -49,7 +51,7 @@ export class LeaseTransitions {
         revocability: target.revocability,
         target_identity: identity,
         mint_by: intent.now + MINT_WINDOW_MS,
-        expires_at: intent.expiresAt ?? intent.now + intent.request.ttlSeconds * 1000,
+        expires_at: intent.expiresAt,
         confirmed: 0,
         external_id: null,
         undo: null,
@@ -60,7 +62,7 @@ export class LeaseTransitions {
         cleanup: null,
       }
     })
-    await tx.insertInto('leases').values(leases).execute()
+    if (leases.length > 0) await tx.insertInto('leases').values(leases).execute()
     return leases
   }
 

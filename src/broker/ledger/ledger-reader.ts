@@ -4,7 +4,11 @@ import type { AuditLog } from '../audit.ts'
 import { LIVE_GRANT_STATES } from '../grant-state.ts'
 import type { GrantRow, LeaseRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { MINT_MARGIN_MS, MINT_WINDOW_MS } from './lease-transitions.ts'
 import { type LedgerGrant, receiptOf } from './rows.ts'
+
+/** How many ids go into one query. */
+const BATCH = 500
 
 /** What the ledger holds; nothing is written here. */
 export class LedgerReader {
@@ -36,17 +40,14 @@ export class LedgerReader {
     return found
   }
 
-  /** Live grants, oldest first; of one principal or session where named. */
-  async live(
-    of: { principalId?: string; sid?: string; state?: 'active' } = {},
-  ): Promise<LedgerGrant[]> {
+  /** Live grants, oldest first; of one principal where named. */
+  async live(of: { principalId?: string } = {}): Promise<LedgerGrant[]> {
     let query = this.#store.db
       .selectFrom('grants')
       .selectAll()
-      .where('state', 'in', of.state ? [of.state] : LIVE_GRANT_STATES)
+      .where('state', 'in', LIVE_GRANT_STATES)
       .orderBy('id')
     if (of.principalId !== undefined) query = query.where('principal_id', '=', of.principalId)
-    if (of.sid !== undefined) query = query.where('sid', '=', of.sid)
     return this.#withLeases(await query.execute())
   }
 
@@ -59,6 +60,68 @@ export class LedgerReader {
       .where('expires_at', '<=', this.#store.now())
       .execute()
     return rows.map((row) => row.id)
+  }
+
+  /** Grants that are not over although their session is. */
+  async ofEndedSessions(): Promise<string[]> {
+    const rows = await this.#store.db
+      .selectFrom('grants')
+      .innerJoin('sessions', 'sessions.sid', 'grants.sid')
+      .select('grants.id')
+      .where('grants.state', 'in', ['requested', 'active'])
+      .where('sessions.ended_at', 'is not', null)
+      .execute()
+    return rows.map((row) => row.id)
+  }
+
+  /** Grants that wait to become active although nothing of theirs is being minted. */
+  async orphans(): Promise<string[]> {
+    const overdue = this.#store.now() - MINT_MARGIN_MS
+    const rows = await this.#store.db
+      .selectFrom('grants')
+      .select('id')
+      .where('state', '=', 'requested')
+      .where('requested_at', '<', overdue - MINT_WINDOW_MS)
+      .where((eb) =>
+        eb.not(
+          eb.exists(
+            eb
+              .selectFrom('leases')
+              .select('leases.id')
+              .whereRef('leases.grant_id', '=', 'grants.id')
+              .where('leases.mint_by', '>=', overdue),
+          ),
+        ),
+      )
+      .execute()
+    return rows.map((row) => row.id)
+  }
+
+  /** Active grants last decided under other policies, or for a principal that was another then. */
+  decidedOtherwise(version: string): Promise<GrantRow[]> {
+    return this.#store.db
+      .selectFrom('grants')
+      .innerJoin('sessions', 'sessions.sid', 'grants.sid')
+      .selectAll('grants')
+      .where('grants.state', '=', 'active')
+      .where((eb) =>
+        eb.or([
+          eb('grants.policy_version', '!=', version),
+          eb('grants.principal', '!=', eb.ref('sessions.principal')),
+        ]),
+      )
+      .execute()
+  }
+
+  /** Handles whose target hasn't confirmed yet, those aside that only wait for their own end. */
+  async unrevoked(): Promise<string[]> {
+    const rows = await this.#store.db
+      .selectFrom('leases')
+      .select('handle')
+      .where('state', '!=', 'revoked')
+      .where('outcome', 'is', null)
+      .execute()
+    return rows.map((row) => row.handle)
   }
 
   /** The targets that leases not yet revoked were made at, each with what it was then. */
@@ -95,27 +158,23 @@ export class LedgerReader {
     return Number(count)
   }
 
-  /** What is known of an ended grant's leases now, with the log's head. */
+  /**
+   * What is known of an ended grant's leases now, with the log's head.
+   * @throws JitError `grant_ended` for a request that never became a grant: it has no receipt
+   */
   async receipt(grantId: string): Promise<Receipt> {
     const { seq, hash } = await this.#audit.head()
     return receiptOf(await this.grant(grantId), { seq, hash })
   }
 
   async #withLeases(rows: readonly GrantRow[]): Promise<LedgerGrant[]> {
-    if (rows.length === 0) return []
-    const leases = await this.#store.db
-      .selectFrom('leases')
-      .selectAll()
-      .where(
-        'grant_id',
-        'in',
-        rows.map((row) => row.id),
-      )
-      .orderBy('id')
-      .execute()
-    return rows.map((row) => ({
-      row,
-      leases: leases.filter((lease) => lease.grant_id === row.id),
-    }))
+    const leases: LeaseRow[] = []
+    for (let at = 0; at < rows.length; at += BATCH) {
+      const ids = rows.slice(at, at + BATCH).map((row) => row.id)
+      const query = this.#store.db.selectFrom('leases').selectAll().orderBy('id')
+      leases.push(...(await query.where('grant_id', 'in', ids).execute()))
+    }
+    const byGrant = Map.groupBy(leases, (lease) => lease.grant_id)
+    return rows.map((row) => ({ row, leases: byGrant.get(row.id) ?? [] }))
   }
 }

@@ -1,4 +1,5 @@
 import { toTimestamp } from '../../lib/clock.ts'
+import { JitError } from '../../lib/errors.ts'
 import type {
   Grant,
   GrantContext,
@@ -66,13 +67,19 @@ function leaseReceipt(row: LeaseRow): LeaseReceipt {
   }
 }
 
-/** The receipt of a grant that has ended. */
+/**
+ * The receipt of a grant that has ended.
+ * @throws JitError `grant_ended` for a request that never became one
+ */
 export function receiptOf({ row, leases }: LedgerGrant, log: LogPosition): Receipt {
+  if (row.ended_by === null || row.ended_at === null) {
+    throw new JitError('grant_ended', `${row.id} was ${row.state}: there is no receipt`)
+  }
   return {
     grant: row.id,
     state: row.state,
-    ended_by: row.ended_by ?? 'revoked',
-    ended_at: toTimestamp(row.ended_at ?? row.requested_at),
+    ended_by: row.ended_by,
+    ended_at: toTimestamp(row.ended_at),
     leases: leases.map(leaseReceipt),
     log,
   }

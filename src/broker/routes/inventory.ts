@@ -5,7 +5,7 @@ import type { Grants, Receipt } from '../../protocol/grant.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { WhoAmI } from '../../protocol/principal.ts'
 import type { App, AppParts } from '../app.ts'
-import { authenticationOf } from '../grants.ts'
+import { authenticationOf } from '../decider.ts'
 import { grantView, type LedgerGrant } from '../ledger/rows.ts'
 import type { Session } from '../sessions.ts'
 
@@ -54,7 +54,7 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
     if (!may(session, 'revoke', grant)) {
       throw new JitError('denied', `you may not revoke grant ${id}`)
     }
-    await grants.end(id, { by: 'revoked', actor: session.principal })
+    await grants.endAnyway(id, { by: 'revoked', actor: session.principal })
     return grants.receipt(id)
   }
 
@@ -94,16 +94,19 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
     const session = c.get('session')
     const input = await c.req.json().catch(() => undefined)
     const which = parse(RevokeMany, input, { what: 'revoke request' })
-    const live = await ledger.read.live({ state: 'active' })
-    const chosen = live.filter((grant) => {
-      if ('user' in which) {
-        const { id, name } = grantView(grant).principal
-        return (id === which.user || name === which.user) && may(session, 'view', grant)
-      }
-      return which.scope === 'mine' ? isOwn(session, grant) : may(session, 'view', grant)
+    const chosen = (await ledger.read.live()).filter((grant) => {
+      if ('scope' in which && which.scope === 'mine') return isOwn(session, grant)
+      const { id, name } = grantView(grant).principal
+      const meant = 'scope' in which || id === which.user || name === which.user
+      return meant && may(session, 'view', grant) && may(session, 'revoke', grant)
     })
-    const receipts = await Promise.all(chosen.map((grant) => revoke(session, grant)))
-    return c.json({ receipts })
+    const actor = session.principal
+    await Promise.all(chosen.map(({ row }) => grants.endAnyway(row.id, { by: 'revoked', actor })))
+    // Those still being minted were refused: they have nothing to show a receipt for.
+    const receipts = await Promise.all(
+      chosen.map(({ row }) => (row.state === 'requested' ? undefined : grants.receipt(row.id))),
+    )
+    return c.json({ receipts: receipts.filter((receipt) => receipt !== undefined) })
   })
 
   app.get('/v1/audit', async (c) => {

@@ -13,7 +13,7 @@ import {
 } from '../../protocol/oauth.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { App, AppParts } from '../app.ts'
-import { authenticate, checkProof } from '../authenticate.ts'
+import { authenticate, verifyRequestProof } from '../authenticate.ts'
 import { PROOF_ALGORITHMS } from '../dpop.ts'
 
 const TokenRequest = v.object({
@@ -21,6 +21,8 @@ const TokenRequest = v.object({
   subject_token: v.string('expected an identity token'),
   subject_token_type: v.literal(ID_TOKEN_TYPE, `expected '${ID_TOKEN_TYPE}'`),
 })
+
+const RevocationRequest = v.object({ token: v.string('expected a token') })
 
 /** Where clients find everything, and the exchange of identity tokens for sessions. */
 export function oauthRoutes(app: App, parts: AppParts): void {
@@ -55,8 +57,9 @@ export function oauthRoutes(app: App, parts: AppParts): void {
   app.post('/oauth/token', async (c) => {
     const form = parse(TokenRequest, await c.req.parseBody(), { what: 'token request' })
     const { method, path } = c.req
-    const jkt = await checkProof({ method, path, proof: c.req.header('DPoP') }, { url, store })
-    const session = await sessions.exchange(await identity.verifyIdToken(form.subject_token), jkt)
+    const proof = await verifyRequestProof({ method, path, proof: c.req.header('DPoP') }, parts)
+    const session = await sessions.exchange(await identity.verifyIdToken(form.subject_token), proof)
+    const { jkt } = proof
     const now = store.now()
     const issuedAt = Math.floor(now / 1000)
     const until = Math.min(issuedAt + config.session.tokenTtl, Math.floor(session.expiresAt / 1000))
@@ -80,16 +83,19 @@ export function oauthRoutes(app: App, parts: AppParts): void {
     return c.json(token)
   })
 
-  // RFC 7009. A token that is of no use any more is as good as revoked; somebody else's is not.
+  // A token that is of no use any more is as good as revoked (RFC 7009 section 2.2).
   app.post('/oauth/revoke', async (c) => {
     const { method, path } = c.req
-    const authorization = c.req.header('Authorization')
+    const form = parse(RevocationRequest, await c.req.parseBody(), { what: 'revocation request' })
+    const authorization = `DPoP ${form.token}`
     try {
       const sender = { method, path, authorization, proof: c.req.header('DPoP') }
-      const session = await authenticate(sender, { url, store, sessions, accessTokens })
-      if (await sessions.end(session.sid, 'logout')) await grants.endSession(session.sid)
+      const session = await authenticate(sender, parts)
+      await sessions.end(session.sid, 'logout')
+      await grants.endWithSessions()
     } catch (thrown) {
-      if (JitError.from(thrown).code !== 'session_ended') throw thrown
+      const { code } = JitError.from(thrown)
+      if (code !== 'session_ended' && code !== 'token_invalid') throw thrown
     }
     return c.body(null, 200)
   })

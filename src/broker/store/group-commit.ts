@@ -4,6 +4,7 @@ import type { Schema } from './schema.ts'
 import type { Tx } from './store.ts'
 
 interface Waiting {
+  readonly durable: boolean
   readonly work: (tx: Tx) => Promise<unknown>
   readonly resolve: (value: unknown) => void
   readonly reject: (reason: unknown) => void
@@ -19,7 +20,7 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown }
 export function groupCommit(
   db: Kysely<Schema>,
   database: DatabaseSync,
-): <T>(work: (tx: Tx) => Promise<T>) => Promise<T> {
+): <T>(work: (tx: Tx) => Promise<T>, options?: { durable: boolean }) => Promise<T> {
   let waiting: Waiting[] = []
 
   const within = async (tx: Tx, { work }: Waiting): Promise<Outcome> => {
@@ -29,20 +30,29 @@ export function groupCommit(
       database.exec('RELEASE work')
       return { value }
     } catch (error) {
-      // Where SQLite itself has rolled all back, this fails, and so do the others.
+      // Where SQLite itself has rolled all back (a full disk), all of them failed.
+      if (!database.isTransaction) throw error
       database.exec('ROLLBACK TO work; RELEASE work')
       return { error }
     }
   }
 
+  const together = (connection: Kysely<Schema>, group: readonly Waiting[]): Promise<Outcome[]> =>
+    connection.transaction().execute(async (tx) => {
+      const done: Outcome[] = []
+      for (const one of group) done.push(await within(tx, one))
+      return done
+    })
+
   const commit = async (): Promise<void> => {
     const group = waiting
     waiting = []
     try {
-      const outcomes = await db.transaction().execute(async (tx) => {
-        const done: Outcome[] = []
-        for (const one of group) done.push(await within(tx, one))
-        return done
+      const outcomes = await db.connection().execute(async (connection) => {
+        if (group.some(({ durable }) => durable)) return together(connection, group)
+        // In WAL mode, NORMAL leaves the wait for the disk to the next commit (SQLite, PRAGMA synchronous).
+        database.exec('PRAGMA synchronous = NORMAL')
+        return together(connection, group).finally(() => database.exec('PRAGMA synchronous = FULL'))
       })
       for (const [at, outcome] of outcomes.entries()) {
         if ('error' in outcome) group[at]?.reject(outcome.error)
@@ -53,9 +63,9 @@ export function groupCommit(
     }
   }
 
-  return <T>(work: (tx: Tx) => Promise<T>) =>
+  return <T>(work: (tx: Tx) => Promise<T>, { durable } = { durable: true }) =>
     new Promise<T>((resolve, reject) => {
-      waiting.push({ work, resolve: (value) => resolve(value as T), reject })
+      waiting.push({ durable, work, resolve: (value) => resolve(value as T), reject })
       if (waiting.length === 1) setImmediate(commit)
     })
 }

@@ -57,6 +57,12 @@ async function createSessions(db: Kysely<unknown>): Promise<void> {
     .addColumn('ended_at', 'bigint')
     .addColumn('ended_by', 'text')
     .execute()
+  await db.schema
+    .createIndex('sessions_open')
+    .on('sessions')
+    .columns(['expires_at'])
+    .where('ended_at' as never, 'is', null as never)
+    .execute()
 }
 
 async function createGrants(db: Kysely<unknown>): Promise<void> {
@@ -121,6 +127,18 @@ async function createLeases(db: Kysely<unknown>): Promise<void> {
     .addColumn('cleanup', 'text')
     .execute()
   await db.schema.createIndex('leases_grant').on('leases').column('grant_id').execute()
+  await db.schema
+    .createIndex('leases_stuck')
+    .on('leases')
+    .columns(['problem'])
+    .where('problem' as never, 'is not', null as never)
+    .execute()
+  await db.schema
+    .createIndex('leases_open')
+    .on('leases')
+    .columns(['state', 'mint_by'])
+    .where('state' as never, '!=', 'revoked' as never)
+    .execute()
   await db.schema
     .createIndex('leases_due')
     .on('leases')

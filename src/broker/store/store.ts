@@ -11,7 +11,10 @@ export interface Store {
   readonly db: Kysely<Schema>
   /** Milliseconds since the epoch by the one clock that all nodes over this store share. */
   now(): number
-  /** Runs `work` in one durable transaction: all of it, or nothing. */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /**
+   * Runs `work` in one transaction: all of it, or nothing. It is durable once this resolves; with
+   * `durable: false`, once a later one is: enough where only that one has an effect.
+   */
+  transaction<T>(work: (tx: Tx) => Promise<T>, options?: { durable: boolean }): Promise<T>
   close(): Promise<void>
 }

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { takeOnce } from '../../../src/broker/replay.ts'
 import { openSqliteStore } from '../../../src/broker/store/sqlite.ts'
@@ -52,10 +53,16 @@ test('a transaction that fails leaves nothing, and spoils none that came with it
 
 test('what was said to be done is there for another who opens the file', async () => {
   await put('durable')
-  const other = await openSqliteStore(join(directory, 'ledger.db'), systemClock)
-  const rows = await other.db.selectFrom('meta').selectAll().execute()
-  await other.close()
-  expect(rows).toEqual([{ key: 'durable', value: '' }])
+  const other = new DatabaseSync(join(directory, 'ledger.db'), { readOnly: true })
+  expect(other.prepare('SELECT key FROM meta').all()).toEqual([{ key: 'durable' }])
+  other.close()
+})
+
+test('a second broker over the same file is refused, until the first is gone', async () => {
+  const path = join(directory, 'ledger.db')
+  await expect(openSqliteStore(path, systemClock)).rejects.toThrow('another broker uses the store')
+  await store.close()
+  store = await openSqliteStore(path, systemClock)
 })
 
 test('of many that take one value at once, one gets it', async () => {

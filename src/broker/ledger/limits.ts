@@ -1,0 +1,72 @@
+import { JitError } from '../../lib/errors.ts'
+import type { Tx } from '../store/store.ts'
+import type { DecidedRequest } from './decided-request.ts'
+
+/** Denied requests that one principal may have recorded in a minute: the log is not theirs to fill. */
+const DENIALS_PER_MINUTE = 60
+
+/** @throws JitError `session_ended`: it may have ended while the request was under way */
+export async function checkSession(tx: Tx, sid: string): Promise<void> {
+  const live = await tx
+    .selectFrom('sessions')
+    .select('sid')
+    .where('sid', '=', sid)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst()
+  if (!live) throw new JitError('session_ended', 'your session has ended')
+}
+
+/**
+ * Grants that hold a credential count; one whose credentials only wait for their own end does not.
+ * @throws JitError `limit_reached`
+ */
+export async function checkLiveGrants(
+  tx: Tx,
+  { principal }: DecidedRequest,
+  limit: number,
+): Promise<void> {
+  const { live } = await tx
+    .selectFrom('grants')
+    .select((eb) => eb.fn.countAll<number>().as('live'))
+    .where('principal_id', '=', principal.id)
+    .where('principal_kind', '=', principal.kind)
+    .where((eb) =>
+      eb.or([
+        eb('state', 'in', ['requested', 'active']),
+        eb.and([
+          eb('state', '=', 'revoking'),
+          eb.exists(
+            eb
+              .selectFrom('leases')
+              .select('leases.id')
+              .whereRef('leases.grant_id', '=', 'grants.id')
+              .where('leases.outcome', 'is', null),
+          ),
+        ]),
+      ]),
+    )
+    .executeTakeFirstOrThrow()
+  if (Number(live) < limit) return
+  throw new JitError('limit_reached', `you hold ${live} live grants, and ${limit} is the limit`, {
+    hint: 'see `jit grants`, and end some with `jit revoke ID`',
+  })
+}
+
+/** @throws JitError `limit_reached` */
+export async function checkDenials(
+  tx: Tx,
+  { principal }: DecidedRequest,
+  now: number,
+): Promise<void> {
+  const { denied } = await tx
+    .selectFrom('grants')
+    .select((eb) => eb.fn.countAll<number>().as('denied'))
+    .where('principal_id', '=', principal.id)
+    .where('state', '=', 'denied')
+    .where('requested_at', '>', now - 60_000)
+    .executeTakeFirstOrThrow()
+  if (Number(denied) < DENIALS_PER_MINUTE) return
+  throw new JitError('limit_reached', `${denied} of your requests were denied in a minute`, {
+    hint: 'wait a minute before you ask again',
+  })
+}
