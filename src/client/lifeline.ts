@@ -4,6 +4,7 @@ import type { EndedBy, Receipt } from '../protocol/grant.ts'
 import type { CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
 import type { GrantRequest } from '../protocol/request.ts'
 import { problemError } from './answer.ts'
+import { keepSession } from './keep-session.ts'
 import { type Line, type LineTarget, openLine } from './line.ts'
 
 export type Requested = Extract<ServerMessage, { type: 'requested' }>
@@ -25,6 +26,9 @@ export type Release =
 const BACKOFF = { first: 100, most: 2000 }
 /** How long a request is asked again when its connection breaks before the answer, in milliseconds. */
 const ASK_AGAIN_FOR = 10_000
+
+/** Milliseconds between two looks at the session's token while a command runs. */
+const KEEP_SESSION_EVERY = 30_000
 
 /** Answers to `resume` after which there is nothing left to resume. */
 const FINAL: readonly ErrorCode[] = ['grant_ended', 'not_found', 'session_ended', 'denied']
@@ -173,8 +177,15 @@ export class Lifeline {
 
   #handOver({ resume_secret }: { resume_secret: string }, granted: Granted | undefined): void {
     this.#resumeSecret = resume_secret
+    if (!this.#granted && granted) void this.#keepSession()
     this.#granted ??= granted
     this.#waiting?.resolve(granted)
+  }
+
+  #keepSession(): Promise<void> {
+    const { authorizer, broker } = this.#target
+    const signal = this.#closed.signal
+    return keepSession({ authorizer, broker, every: KEEP_SESSION_EVERY, signal })
   }
 
   /** A problem answers the last message: a request or resume that waits, or the release. */
