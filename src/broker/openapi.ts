@@ -1,7 +1,7 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import type { GenericSchema } from 'valibot'
 import { AuditPage } from '../protocol/audit.ts'
-import { Grants, Receipt } from '../protocol/grant.ts'
+import { Grants, Receipt, Receipts } from '../protocol/grant.ts'
 import { ClientMessage, ServerMessage } from '../protocol/lifeline.ts'
 import { ResourceMetadata, TokenResponse } from '../protocol/oauth.ts'
 import { WhoAmI } from '../protocol/principal.ts'
@@ -13,6 +13,7 @@ const SCHEMAS = {
   Grants,
   Problem,
   Receipt,
+  Receipts,
   ResourceMetadata,
   ServerMessage,
   TokenResponse,
@@ -75,13 +76,28 @@ export function openApiDocument(url: string) {
       '/.well-known/oauth-protected-resource': {
         get: operation('Where to sign in (RFC 9728)', 'ResourceMetadata', open),
       },
+      '/.well-known/oauth-authorization-server': {
+        get: operation('The token endpoint (RFC 8414)', undefined, open),
+      },
+      '/jwks': {
+        get: operation("Keys of session tokens and of the audit log's head", undefined, open),
+      },
+      '/grants/.well-known/openid-configuration': {
+        get: operation('The issuer of grant tokens', undefined, open),
+      },
+      '/grants/jwks': { get: operation('Keys of grant tokens', undefined, open) },
       '/oauth/token': {
         post: operation('Identity token in, session token out (RFC 8693)', 'TokenResponse', {
           ...open,
           ...form(exchange),
         }),
       },
-      '/oauth/revoke': { post: operation('Ends the session (RFC 7009)', undefined) },
+      '/oauth/revoke': {
+        post: operation('Ends the session (RFC 7009)', undefined, {
+          ...open,
+          ...form({ token: TEXT }),
+        }),
+      },
       '/grants/introspect': {
         post: operation('Whether a grant token counts (RFC 7662)', undefined, {
           security: [{ target: [] }],
@@ -99,7 +115,11 @@ export function openApiDocument(url: string) {
       '/v1/grants/{id}/revoke': {
         post: operation('Ends a grant', 'Receipt', { parameters: [ID] }),
       },
-      '/v1/revoke': { post: operation('Ends many grants', undefined) },
+      '/v1/revoke': {
+        post: operation('Ends many grants: `{"scope": "mine"|"all"}` or `{"user"}`', 'Receipts', {
+          requestBody: { content: { 'application/json': { schema: { type: 'object' } } } },
+        }),
+      },
       '/v1/audit': {
         get: operation('The audit log, a page at a time', 'AuditPage', {
           parameters: [query('after', 'sequence number to go on after')],
@@ -114,7 +134,7 @@ export function openApiDocument(url: string) {
       schemas: Object.fromEntries(
         Object.entries(SCHEMAS).map(([name, schema]) => [
           name,
-          toJsonSchema(schema, { errorMode: 'ignore', target: 'openapi-3.0' }),
+          toJsonSchema(schema, { errorMode: 'ignore', target: 'draft-2020-12' }),
         ]),
       ),
     },

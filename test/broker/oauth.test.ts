@@ -217,7 +217,7 @@ describe('plain HTTP', () => {
     expect(await codeOf(answer)).toBe('request_invalid')
   })
 
-  test('the OpenAPI document describes every route that answers', async () => {
+  test('every path of the OpenAPI document answers', async () => {
     const document = await (await fetch(`${harness.url}/openapi.json`)).json()
     const { paths } = document as { paths: Record<string, object> }
     const client = await harness.client()
