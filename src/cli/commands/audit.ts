@@ -33,12 +33,15 @@ export async function runAudit(options: AuditOptions, deps: Deps): Promise<numbe
   return EXIT.ok
 }
 
-/** Prints the heading, which isn't part of the log, for people alone. */
 async function tableOf({ io }: Deps): Promise<(entry: AuditEntry) => string> {
   const { AuditTable } = await import('../audit-text.ts')
   const table = new AuditTable()
-  io.out(table.heading())
-  return (entry) => table.line(entry)
+  let begun = false
+  return (entry) => {
+    if (!begun) io.out(table.heading())
+    begun = true
+    return table.line(entry)
+  }
 }
 
 function withHint(thrown: unknown): never {

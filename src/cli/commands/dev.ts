@@ -66,8 +66,15 @@ async function logFor({ json }: DevOptions, { io, env, clock }: Deps) {
 }
 
 /** What a person can do about what kept it from starting. */
-function withHint(thrown: unknown, { port }: DevOptions): never {
+function withHint(thrown: unknown, { port, data }: DevOptions): never {
   const error = JitError.from(thrown)
+  const failed = thrown as NodeJS.ErrnoException
+  if (data !== undefined && failed.syscall === 'mkdir') {
+    throw new JitError('usage', `--data ${data}: can't be written to (${failed.code})`, {
+      hint: 'name a folder of your own',
+      cause: thrown,
+    })
+  }
   const { code } = (error.cause ?? {}) as NodeJS.ErrnoException
   if (code === 'EADDRINUSE') {
     throw new JitError('usage', `port ${port} is taken`, {
