@@ -70,7 +70,8 @@ export async function authenticate(
   const proof = await verifyRequestProof(request, { ...parts, accessToken })
   if (proof.jkt !== claims.jkt) throw new JitError('proof_invalid', 'dpop proof: of another key')
   const { store } = parts
-  await store.transaction((tx) => takeProof(tx, proof, store.now()))
+  // Whatever the request changes is durable after this, and this with it.
+  await store.transaction((tx) => takeProof(tx, proof, store.now()), { durable: false })
   const session = await parts.sessions.get(claims.session)
   if (session.jkt !== proof.jkt) throw new JitError('token_invalid', 'the token is of another key')
   return session
