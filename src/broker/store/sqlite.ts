@@ -90,7 +90,7 @@ export async function openSqliteStore(path: string, clock: Clock): Promise<Store
   return {
     db,
     now: () => clock.now(),
-    transaction: (work) => group(work).catch(storeError),
+    transaction: (work, options) => group(work, options).catch(storeError),
     async close() {
       await db.destroy()
       lock.close()
