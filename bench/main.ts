@@ -24,6 +24,10 @@ const { values: options } = parseArgs({
   },
 })
 
+const LOADS = {
+  lifeline: new URL('./lifeline-load.ts', import.meta.url),
+  sql: new URL('./sql-load.ts', import.meta.url),
+}
 const RUNS = options.quick ? 10 : 50
 const LOAD_MS = options.quick ? 1500 : 8000
 const DECISIONS_MS = options.quick ? 300 : 2000
@@ -79,9 +83,9 @@ async function exec(stage: Stage): Promise<Figure> {
 
 async function cycles(stage: Stage, atOnce: number): Promise<Figure[]> {
   const args = [String(atOnce), String(LOAD_MS)]
-  const broker = (await runLoad('./lifeline-load.ts', { args, env: stage.env })) as LoadResult
+  const broker = (await runLoad(LOADS.lifeline, { args, env: stage.env })) as LoadResult
   const env = { ...stage.env, BENCH_POSTGRES_URL: stage.postgres }
-  const floor = (await runLoad('./sql-load.ts', { args, env })) as LoadResult
+  const floor = (await runLoad(LOADS.sql, { args, env })) as LoadResult
   const rate = ({ cycles, elapsed }: LoadResult) => (cycles.length / elapsed) * 1000
   const of = (share: number, budget?: number): Figure => ({
     what: `cycle, ${atOnce} at once, p${share * 100}`,

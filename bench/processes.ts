@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { performance } from 'node:perf_hooks'
+import { fileURLToPath } from 'node:url'
 import { median } from './statistics.ts'
 
 export interface Program {
@@ -34,9 +35,8 @@ async function timeOf({ file, args, env }: Program): Promise<number> {
 }
 
 /** Runs a load in a process of its own, and reads the JSON that it prints. */
-export async function runLoad(script: string, program: Omit<Program, 'file'>): Promise<unknown> {
-  const path = new URL(script, import.meta.url).pathname
-  const child = spawn(process.execPath, [path, ...program.args], {
+export async function runLoad(script: URL, program: Omit<Program, 'file'>): Promise<unknown> {
+  const child = spawn(process.execPath, [fileURLToPath(script), ...program.args], {
     env: program.env,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -44,6 +44,6 @@ export async function runLoad(script: string, program: Omit<Program, 'file'>): P
   let text = ''
   for await (const chunk of child.stdout) text += String(chunk)
   const [code] = await exited
-  if (code !== 0) throw new Error(`${script} ended with ${code}`)
+  if (code !== 0) throw new Error(`${script.pathname} ended with ${code}`)
   return JSON.parse(text)
 }
