@@ -15,8 +15,6 @@ interface Options {
   readonly paths: Paths
   /** The OS keychain unless given. */
   readonly keychain?: () => Promise<Keychain>
-  /** Milliseconds. */
-  readonly patience?: number
 }
 
 /**
@@ -61,19 +59,8 @@ async function loadKeychain(options: Options): Promise<Keychain> {
 }
 
 async function firstThatAnswers(options: Options): Promise<Keystore> {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const timer = setTimeout(() => resolve(false), options.patience ?? KEYCHAIN_PATIENCE)
-  loadKeychain(options)
-    .then((keychain) => keychain.read())
-    .then(
-      () => resolve(true),
-      () => resolve(false),
-    )
-  try {
-    return (await promise) ? await openKeychain(options) : openFile(options)
-  } finally {
-    clearTimeout(timer)
-  }
+  const keychain = await loadKeychain(options)
+  return (await keychain.answers(KEYCHAIN_PATIENCE)) ? openKeychain(options) : openFile(options)
 }
 
 /** Empty so far; where entries will rest is decided by the first of them. */

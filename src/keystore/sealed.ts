@@ -54,9 +54,9 @@ function unseal(sealed: Buffer, entry: { key: Buffer; name: string; file: string
 async function existingKey(keychain: Keychain): Promise<Buffer> {
   const stored = await keychain.read()
   if (stored) return decode(stored)
-  throw new JitError('keystore_failed', 'the OS keychain no longer holds the key of the sessions', {
-    hint: 'jit login',
-  })
+  // libsecret gives the same answer for both.
+  const message = 'the OS keychain is locked, or no longer holds the key of the sessions'
+  throw new JitError('keystore_failed', message, { hint: 'unlock it, or else jit login' })
 }
 
 async function keyOf(keychain: Keychain): Promise<Buffer> {
