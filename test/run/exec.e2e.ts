@@ -281,6 +281,25 @@ describe('a lost lifeline', () => {
     expect((await broker.waitFor('release')).outcome.code).toBe(5)
   })
 
+  test('is resumed with the same secret again when the answer to it was lost', async () => {
+    let lost = 0
+    broker.behaviour.answer = (message, line) => {
+      if (message.type !== 'resume' || lost++ > 0) return false
+      line.socket.terminate()
+      return true
+    }
+    const child = home.start([...ASK, '--quiet', '--', 'sh', '-c', 'read line; exit 5'])
+    await broker.waitFor('received')
+    broker.cut()
+    expect(await broker.waitFor('resume', 1)).toMatchObject({ secret: 's1' })
+    expect(await broker.waitFor('resume', 2)).toMatchObject({ secret: 's1', received: true })
+    broker.cut()
+    expect(await broker.waitFor('resume', 3)).toMatchObject({ secret: 's2' })
+    child.stdin?.end('\n')
+    expect(await ended(child)).toMatchObject({ code: 5, stderr: '' })
+    expect((await broker.waitFor('release')).outcome.code).toBe(5)
+  })
+
   test('each connection has a proof of its own', async () => {
     const child = home.start([...ASK, '--quiet', '--', 'cat'])
     await broker.waitFor('received')
