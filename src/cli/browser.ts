@@ -10,6 +10,11 @@ function opener(env: Environment, platform: NodeJS.Platform): readonly string[] 
   return env.DISPLAY || env.WAYLAND_DISPLAY ? ['xdg-open'] : undefined
 }
 
+/** Whether there is a desktop, or a browser of choice, to open pages in. */
+export function hasBrowser(env: Environment): boolean {
+  return opener(env, process.platform) !== undefined
+}
+
 /** Opens a page in the person's browser; `false` where there is none. Only http and https are opened. */
 export async function openInBrowser(url: URL, env: Environment): Promise<boolean> {
   const [program, ...args] = opener(env, process.platform) ?? []

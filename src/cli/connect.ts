@@ -18,10 +18,23 @@ export interface Connection {
  * @throws JitError `usage`, `config_invalid`
  */
 export async function configuredBroker(deps: Deps): Promise<string | undefined> {
-  if (deps.env.JIT_BROKER) return brokerUrl(deps.env.JIT_BROKER)
-  const { readConfig } = await import('./config.ts')
+  if (deps.env.JIT_BROKER) return brokerFrom('JIT_BROKER', deps.env.JIT_BROKER)
+  const { configFile, readConfig } = await import('./config.ts')
   const { broker } = await readConfig(deps.paths)
-  return broker === undefined ? undefined : brokerUrl(broker)
+  return broker === undefined ? undefined : brokerFrom(configFile(deps.paths), broker)
+}
+
+/** @param source where the address was read: nobody typed it just now */
+function brokerFrom(source: string, text: string): string {
+  try {
+    return brokerUrl(text)
+  } catch (thrown) {
+    const { code, message, hint } = JitError.from(thrown)
+    throw new JitError(code, `${source}: ${message}`, {
+      ...(hint === undefined ? {} : { hint }),
+      cause: thrown,
+    })
+  }
 }
 
 /**

@@ -45,7 +45,32 @@ export async function elevationRequest(
       command: { argv: [...options.command], directory: deps.cwd, executable },
     },
   }
-  return { request: parse(GrantRequest, request, { what: 'request', code: 'usage' }), minTtl }
+  return { request: parseRequest(request), minTtl }
+}
+
+/** The flag behind each part of a request. */
+const FLAGS: Readonly<Record<string, string>> = {
+  environment: '--env',
+  task: '--task',
+  targets: '--target',
+  ttl: '--ttl',
+  reason: '--reason',
+  ticket: '--ticket',
+  labels: '--label',
+}
+
+function parseRequest(request: unknown): GrantRequest {
+  try {
+    return parse(GrantRequest, request, { what: 'request', code: 'usage' })
+  } catch (thrown) {
+    const error = JitError.from(thrown)
+    const [, part = '', name = '', rest] =
+      /^request: details\.(\w+)(?:\.([^:]*))?: (.*)$/s.exec(error.message) ?? []
+    const flag = FLAGS[part]
+    if (flag === undefined) throw error
+    const where = part === 'labels' ? `${flag} ${name}` : flag
+    throw new JitError('usage', `${where}: ${rest}`, { cause: error })
+  }
 }
 
 /** What a profile may name, too: each flag takes the place of its word. */

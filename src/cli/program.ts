@@ -71,7 +71,7 @@ export async function runProgram(
   try {
     await program.parseAsync(own, { from: 'user' })
   } catch (thrown) {
-    if (thrown instanceof CommanderError) return exitCodeOfParser(thrown)
+    if (thrown instanceof CommanderError) return exitCodeOfParser(thrown, helpFor(program, own))
     throw thrown
   }
   return code
@@ -110,15 +110,21 @@ const COMMANDS: readonly Register[] = [
   registerDev,
 ]
 
+/** Where to read on: at the command that was meant, where it is known. */
+function helpFor(program: Command, [name]: readonly string[]): string {
+  const known = program.commands.some((command) => command.name() === name)
+  return known ? `jit ${name} --help` : 'jit --help'
+}
+
 /**
  * Help and version end the parser by an error too; the others become ours.
  * @throws JitError `usage`
  */
-function exitCodeOfParser(error: CommanderError): number {
+function exitCodeOfParser(error: CommanderError, help: string): number {
   if (error.exitCode === 0) return EXIT.ok
   if (error.code === 'commander.help') return EXIT.usage
   const [first = '', suggestion] = error.message.replace(/^error: /, '').split('\n')
   const match = /^\(Did you mean (.+)\?\)$/.exec(suggestion ?? '')
-  const hint = match ? `did you mean ${match[1]}?` : "see 'jit --help'"
+  const hint = match ? `did you mean ${match[1]}?` : `see '${help}'`
   throw new JitError('usage', first, { hint })
 }

@@ -3,6 +3,7 @@ import type { IdentityProvider } from '../auth/discovery.ts'
 import { signInByBrowser } from '../auth/loopback.ts'
 import type { IdentityTokens } from '../auth/provider.ts'
 import { formatDuration } from '../lib/duration.ts'
+import { hasBrowser } from './browser.ts'
 import type { LoginOptions } from './commands/login.ts'
 import type { Deps } from './deps.ts'
 
@@ -86,7 +87,7 @@ async function offerBrowser(
     if (!(await deps.openBrowser(page))) deps.io.note('no browser could be opened here')
   }
   if (options.open) return open()
-  if (options.json || !deps.io.interactive) return
+  if (options.json || !deps.io.interactive || !hasBrowser(deps.env)) return
   const agreed = await deps.prompt.confirm({
     message: 'Open it in a browser here?',
     default: true,
