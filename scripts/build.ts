@@ -1,7 +1,11 @@
-/** Bundles the program into dist/, split so that a command loads only what it uses. */
+/**
+ * Bundles the program into dist/: `main.js` loads the client's one file, `start.js`, whose parts are
+ * evaluated when they are used; the server's are chunks beside, that no client command reads. One file
+ * because Node's module loader takes a millisecond or two for each.
+ */
 import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { build, type Plugin } from 'esbuild'
+import { basename, join, relative, resolve } from 'node:path'
+import { type BuildOptions, build, type Plugin } from 'esbuild'
 
 /**
  * commander loads `node:child_process`, and with it all of networking, for a way of calling
@@ -46,31 +50,77 @@ const lazyBuiltins: Plugin = {
   },
 }
 
-const { metafile } = await build({
-  entryPoints: ['src/main.ts'],
-  outdir: 'dist',
-  metafile: true,
+const SRC = resolve('src')
+/** Rooms that only the server's side and its commands enter. */
+const SERVER = /^(broker|dev|policy|targets)\//
+const ERRORS = 'lib/errors.ts'
+
+/** Server modules that commands load, by their file in src/. */
+const serverEntries = new Set<string>()
+const serverFile = (module: string) => module.replaceAll('/', '-').replace(/\.ts$/, '')
+
+/** Leaves out what has a file of its own: the errors (one class for all), the client, the server's entries. */
+function apart(up: string): Plugin {
+  return {
+    name: 'apart',
+    setup({ onResolve }) {
+      onResolve({ filter: /^\.{1,2}\/.*\.ts$/ }, ({ path, resolveDir, kind, importer }) => {
+        const module = relative(SRC, resolve(resolveDir, path))
+        if (module === ERRORS) return { path: `${up}/errors.js`, external: true }
+        if (kind !== 'dynamic-import') return undefined
+        if (module === 'cli/start.ts') return { path: './start.js', external: true }
+        if (!SERVER.test(module) || SERVER.test(relative(SRC, importer))) return undefined
+        serverEntries.add(module)
+        return { path: `./server/${serverFile(module)}.js`, external: true }
+      })
+    },
+  }
+}
+
+const shared = {
   bundle: true,
-  splitting: true,
+  metafile: true,
   format: 'esm',
   platform: 'node',
   target: 'node22.22',
-  // The server's parts stay packages: they load their own files (Cedar's WebAssembly, the
-  // provider's views) or native code (keytar), and no client command starts with them.
+  // These stay packages: they load their own files (Cedar's WebAssembly, the provider's views) or
+  // native code (keytar).
   external: ['@cedar-policy/cedar-wasm', 'keytar', 'oidc-provider', 'pg', 'kysely'],
   minifySyntax: true,
   minifyWhitespace: true,
-  plugins: [lazyChildProcess, lazyBuiltins],
   sourcemap: false,
   legalComments: 'none',
   banner: {
     // CommonJS packages inside the bundle ask for `require`.
     js: "const require=process.getBuiltinModule('node:module').createRequire(import.meta.url);",
   },
+} satisfies BuildOptions
+
+const client = await Promise.all([
+  build({ ...shared, entryPoints: ['src/lib/errors.ts'], outdir: 'dist' }),
+  ...['src/main.ts', 'src/cli/start.ts'].map((entry) =>
+    build({
+      ...shared,
+      entryPoints: [{ in: entry, out: basename(entry, '.ts') }],
+      outdir: 'dist',
+      plugins: [apart('.'), lazyChildProcess, lazyBuiltins],
+    }),
+  ),
+])
+const server = await build({
+  ...shared,
+  entryPoints: [...serverEntries].map((module) => ({
+    in: join('src', module),
+    out: serverFile(module),
+  })),
+  outdir: 'dist/server',
+  splitting: true,
+  plugins: [apart('..'), lazyBuiltins],
 })
 
 // Only now, so that a program that runs meanwhile finds its parts.
-for (const file of await readdir('dist')) {
-  const path = join('dist', file)
-  if (!(path in metafile.outputs)) await rm(path, { recursive: true })
+const outputs = [...client, server].flatMap(({ metafile }) => Object.keys(metafile.outputs))
+for (const file of await readdir('dist', { recursive: true, withFileTypes: true })) {
+  const path = join(file.parentPath, file.name)
+  if (file.isFile() && !outputs.includes(path)) await rm(path)
 }

@@ -25,6 +25,12 @@ export interface Ending {
 }
 
 /**
+ * What a power cut may take back (a process that dies takes nothing): after it, intents that
+ * were never seen to be active are revoked, and policies decide again.
+ */
+const NOT_DURABLE = { durable: false }
+
+/**
  * The one writer of grants. Each change of state is a compare-and-set and commits together with
  * its audit entry; who loses the race is told so.
  */
@@ -103,7 +109,7 @@ export class GrantLedger {
         leases: minted.map(({ lease }) => ({ target: lease.target, handle: lease.handle })),
       })
       return { outcome: 'active', expiresAt }
-    })
+    }, NOT_DURABLE)
   }
 
   /** @returns whether any of them lost its race */
@@ -184,7 +190,7 @@ export class GrantLedger {
         groups: principal.groups,
         policy_version: version,
       })
-    })
+    }, NOT_DURABLE)
   }
 
   /** The client has its credentials: from here on they are what a resumed lifeline goes on with. */
@@ -201,7 +207,7 @@ export class GrantLedger {
       if (!row) return
       const event = 'grant.received' as const
       await this.#audit.append(tx, { event, principal: principalOf(row), grant: grantId })
-    })
+    }, NOT_DURABLE)
   }
 
   /**
@@ -239,7 +245,7 @@ export class GrantLedger {
         .set({ resume_previous: null })
         .where('id', '=', grantId)
         .execute()
-    })
+    }, NOT_DURABLE)
   }
 
   /**

@@ -1,15 +1,23 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openSqliteStore } from '../../../src/broker/store/sqlite.ts'
 import type { Store, Tx } from '../../../src/broker/store/store.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 
 describe('transactions of one turn', () => {
+  let directory: string
   let store: Store
 
   beforeEach(async () => {
-    store = await openSqliteStore(':memory:', systemClock)
+    directory = mkdtempSync(join(tmpdir(), 'jit-group-'))
+    store = await openSqliteStore(join(directory, 'ledger.db'), systemClock)
   })
-  afterEach(() => store.close())
+  afterEach(async () => {
+    await store.close()
+    rmSync(directory, { recursive: true, force: true })
+  })
 
   const put = (key: string) => (tx: Tx) =>
     tx.insertInto('meta').values({ key, value: key }).execute()
