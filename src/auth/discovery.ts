@@ -1,5 +1,6 @@
 import { canonicalUrl, isLoopback, isPrivateTransport } from '../lib/address.ts'
 import { JitError } from '../lib/errors.ts'
+import { escapeForDisplay } from '../lib/escape.ts'
 import { send } from '../lib/http.ts'
 import { RESOURCE_METADATA_PATH, ResourceMetadata } from '../protocol/oauth.ts'
 import { parseJson } from '../protocol/parse.ts'
@@ -53,8 +54,12 @@ export async function discoverProviders(
     url: metadataUrl(broker),
     ...(signal ? { signal } : {}),
   })
-  if (answer.status !== 200) {
-    throw new JitError('broker_failed', `${broker} does not answer as a broker (${answer.status})`)
+  const { 'content-type': type = 'no type' } = answer.headers
+  if (answer.status !== 200 || !/^application\/json\b/i.test(String(type))) {
+    const what = answer.status === 200 ? escapeForDisplay(String(type)) : answer.status
+    throw new JitError('broker_failed', `${broker} does not answer as a broker (${what})`, {
+      hint: 'is the address right? ask whoever runs the broker',
+    })
   }
   const metadata = parseJson(ResourceMetadata, answer.body, {
     what: `the metadata of ${broker}`,

@@ -14,7 +14,9 @@ afterEach(() => {
 async function broker(make: (url: string) => unknown, status = 200): Promise<string> {
   const server = createServer((request, response) => {
     const known = request.url?.startsWith('/.well-known/oauth-protected-resource')
-    response.writeHead(known ? status : 404).end(JSON.stringify(make(url)))
+    response
+      .writeHead(known ? status : 404, { 'content-type': 'application/json' })
+      .end(JSON.stringify(make(url)))
   }).listen(0, '127.0.0.1')
   servers.push(server)
   await once(server, 'listening')

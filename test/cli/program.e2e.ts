@@ -99,6 +99,9 @@ describe('a command line', () => {
       expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
       expect(stderr.match(/^jit: error: /gm)).toHaveLength(1)
       expect(stderr).not.toMatch(/Unexpected token|undefined|<html>/)
+      if (type === 'text/html' && command[0] === 'login') {
+        expect(stderr).toContain('does not answer as a broker')
+      }
     }
   })
 
