@@ -8,18 +8,29 @@ import { basename, join, relative, resolve } from 'node:path'
 import { type BuildOptions, build, type Plugin } from 'esbuild'
 
 /**
- * commander loads `node:child_process`, and with it all of networking, for a way of calling
- * subcommands that `jit` doesn't use: a fifth of the whole start-up. It gets it when it asks.
+ * Parts of Node that a package loads for a way of use that may not come: commander all of networking
+ * for subcommands that are programs, ws TLS for a broker on loopback. They get them when they ask.
  */
-const lazyChildProcess: Plugin = {
-  name: 'lazy-child-process',
+const LAZY: Readonly<Record<string, RegExp>> = {
+  commander: /^node:child_process$/,
+  ws: /^(https|tls|zlib)$/,
+}
+
+const lazyParts: Plugin = {
+  name: 'lazy-parts',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:child_process$/ }, ({ path, importer }) =>
-      importer.includes('/node_modules/commander/') ? { path, namespace: 'lazy' } : undefined,
-    )
-    onLoad({ filter: /.*/, namespace: 'lazy' }, ({ path }) => ({
-      contents: `export default { get spawn() { return process.getBuiltinModule('${path}').spawn } }`,
-    }))
+    onResolve({ filter: /^(node:)?\w+$/ }, ({ path, importer }) => {
+      const [, name = ''] = /\/node_modules\/([^/]+)\//.exec(importer) ?? []
+      return LAZY[name]?.test(path) ? { path, namespace: 'lazy' } : undefined
+    })
+    onLoad({ filter: /.*/, namespace: 'lazy' }, ({ path }) => {
+      const names = Object.keys(process.getBuiltinModule(path) ?? {})
+      const getters = names.map((name) => `get ${name}() { return load().${name} }`)
+      return {
+        contents: `const load = () => process.getBuiltinModule('${path}')
+          module.exports = { ${getters.join(', ')} }`,
+      }
+    })
   },
 }
 
@@ -103,7 +114,7 @@ const client = await Promise.all([
       ...shared,
       entryPoints: [{ in: entry, out: basename(entry, '.ts') }],
       outdir: 'dist',
-      plugins: [apart('.'), lazyChildProcess, lazyBuiltins],
+      plugins: [apart('.'), lazyParts, lazyBuiltins],
     }),
   ),
 ])
