@@ -24,8 +24,14 @@ export function elevationReport(
   const symbols = symbolsFor(env)
   // Set by the jit that this one runs under.
   const outer = env[GRANT_VARIABLE]
-  const line = (symbol: string, left: string, right: string) =>
-    io.note(`${symbol} ${right ? `${left.padEnd(COLUMN - 3)} ${io.style.dim(right)}` : left}`)
+  const line = (symbol: string, left: string, right: string) => {
+    const padded = left.padEnd(COLUMN - 3)
+    // Each symbol is one column wide.
+    const fits = 2 + padded.length + 1 + right.length <= io.noteColumns
+    if (right && fits) io.note(`${symbol} ${padded} ${io.style.dim(right)}`)
+    else io.note(`${symbol} ${left}`)
+    if (right && !fits) io.note(`  ${io.style.dim(right)}`)
+  }
   const warn = (text: string) => io.note(`jit: ${io.style.yellow('warning')}: ${text}`)
   const say = quiet ? () => {} : line
   return {

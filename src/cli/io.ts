@@ -10,6 +10,8 @@ export interface Io {
   note(line: string): void
   /** Whether stderr and stdin are a terminal, so that questions can be asked. */
   readonly interactive: boolean
+  /** Columns of the terminal that stderr is; `Infinity` where it is none. */
+  readonly noteColumns: number
   /** Columns of the terminal that stdout is; `Infinity` where it is none: nothing is cut then. */
   readonly outColumns: number
   /** Colours for stderr and for stdout: each plain where that stream (or `NO_COLOR`) wants none. */

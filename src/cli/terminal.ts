@@ -27,6 +27,9 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
     get interactive() {
       return Boolean(process.stdin.isTTY && process.stderr.isTTY)
     },
+    get noteColumns() {
+      return process.stderr.columns || Infinity
+    },
     get outColumns() {
       return process.stdout.columns || Infinity
     },

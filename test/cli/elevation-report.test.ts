@@ -1,0 +1,48 @@
+import { Chalk } from 'chalk'
+import { expect, test } from 'vitest'
+import { elevationReport } from '../../src/cli/elevation-report.ts'
+import type { Io } from '../../src/cli/io.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import type { AuthorizationDetails } from '../../src/protocol/request.ts'
+
+const REQUESTED = {
+  type: 'requested',
+  grant: 'g_1',
+  environment: 'dev',
+  tier: 'development',
+  task: 'deploy',
+  targets: ['dev-api', 'dev-db'],
+  ttl: 900,
+} as const
+
+function said(noteColumns: number, env: Record<string, string> = {}): string[] {
+  const notes: string[] = []
+  const io = {
+    note: (line: string) => notes.push(line),
+    noteColumns,
+    style: new Chalk({ level: 0 }),
+  } as unknown as Io
+  const details = { claimed: { repository: 'github.com/acme/shop', branch: 'main' } }
+  elevationReport(
+    { io, env, clock: systemClock },
+    { details: details as AuthorizationDetails, quiet: false },
+  ).requested(REQUESTED)
+  return notes
+}
+
+test('what is asked for stands on one line where it fits, in two columns', () => {
+  expect(said(Infinity)).toEqual([
+    `● ${'dev · deploy · github.com/acme/shop@main'.padEnd(51)} asks for dev-api, dev-db · 15m`,
+  ])
+})
+
+test('a narrow terminal gets a line for each', () => {
+  expect(said(60)).toEqual([
+    '● dev · deploy · github.com/acme/shop@main',
+    '  asks for dev-api, dev-db · 15m',
+  ])
+})
+
+test('within another grant it says within which', () => {
+  expect(said(Infinity, { JIT_GRANT: 'g_0' })[0]).toMatch(/15m · within g_0$/)
+})
