@@ -2,10 +2,11 @@ import { Chalk } from 'chalk'
 import { expect, test } from 'vitest'
 import { elevationReport } from '../../src/cli/elevation-report.ts'
 import type { Io } from '../../src/cli/io.ts'
+import type { Requested } from '../../src/client/lifeline.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import type { AuthorizationDetails } from '../../src/protocol/request.ts'
 
-const REQUESTED = {
+const REQUESTED: Requested = {
   type: 'requested',
   grant: 'g_1',
   environment: 'dev',
@@ -13,7 +14,7 @@ const REQUESTED = {
   task: 'deploy',
   targets: ['dev-api', 'dev-db'],
   ttl: 900,
-} as const
+}
 
 function said(noteColumns: number, env: Record<string, string> = {}): string[] {
   const notes: string[] = []

@@ -1,0 +1,42 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { Home } from '../run/home.ts'
+import { ControlPlane } from '../servers/control-plane.ts'
+
+let plane: ControlPlane
+let home: Home
+beforeAll(async () => {
+  plane = await ControlPlane.start()
+})
+afterAll(() => plane?.stop())
+beforeEach(() => {
+  home = new Home()
+})
+afterEach(() => home[Symbol.dispose]())
+
+test('the log reads as a table: who did what where, and what came of it', async () => {
+  await plane.signIn(home, 'admin')
+  expect((await home.run(['exec', '--env', 'dev', '--task', 'plan', '--', 'true'])).code).toBe(0)
+  const { code, stdout, stderr } = await home.run(['audit'])
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  const [heading = '', ...lines] = stdout.trimEnd().split('\n')
+  expect(heading).toMatch(/^TIME +EVENT +WHO +GRANT +WHERE +TARGETS +OUTCOME$/)
+  const granted = lines.find((line) => line.includes('grant.granted')) ?? ''
+  expect(granted).toMatch(/^\S+Z +grant\.granted +admin +g_\S+ +dev\/plan +dev-api +until \S+Z$/)
+  expect(granted.indexOf('dev-api')).toBe(heading.indexOf('TARGETS'))
+  expect(lines.find((line) => line.includes('grant.ended'))).toMatch(/exit, code 0$/)
+  expect(lines.find((line) => line.includes('lease.revoked'))).toMatch(/dev-api +revoked/)
+})
+
+test('who may not read it is told who says so, and gets nothing', async () => {
+  await plane.signIn(home, 'dev')
+  const { code, stdout, stderr } = await home.run(['audit'])
+  expect({ code, stdout }).toEqual({ code: 3, stdout: '' })
+  expect(stderr).toContain('jit: hint: policies say who may')
+})
+
+test('a sign-out without grants promises no more than it does', async () => {
+  await plane.signIn(home, 'dev')
+  expect((await home.run(['logout'])).stderr).toMatch(
+    /^signed out of \S+; what this session still held is being revoked\n$/,
+  )
+})
