@@ -37,6 +37,6 @@ test('who may not read it is told who says so, and gets nothing', async () => {
 test('a sign-out without grants promises no more than it does', async () => {
   await plane.signIn(home, 'dev')
   expect((await home.run(['logout'])).stderr).toMatch(
-    /^signed out of \S+; what this session still held is being revoked\n$/,
+    /^signed out of \S+; any grants of this session end with it\n$/,
   )
 })

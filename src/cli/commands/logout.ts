@@ -55,6 +55,6 @@ function report(
   }
   if (!known) deps.io.note(`not signed in at ${broker}`)
   else if (ended)
-    deps.io.note(`signed out of ${broker}; what this session still held is being revoked`)
+    deps.io.note(`signed out of ${broker}; any grants of this session end with it`)
   else deps.io.note(`forgotten here; ${broker} could not be told and ends the session by itself`)
 }
