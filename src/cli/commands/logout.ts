@@ -54,7 +54,6 @@ function report(
     return
   }
   if (!known) deps.io.note(`not signed in at ${broker}`)
-  else if (ended)
-    deps.io.note(`signed out of ${broker}; any grants of this session end with it`)
+  else if (ended) deps.io.note(`signed out of ${broker}; any grants of this session end with it`)
   else deps.io.note(`forgotten here; ${broker} could not be told and ends the session by itself`)
 }
