@@ -1,45 +1,20 @@
-import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import { JitError } from '../lib/errors.ts'
-import { newId } from '../lib/handle.ts'
 import type { EndedBy, Receipt } from '../protocol/grant.ts'
-import type { DeliveredCredential } from '../protocol/lifeline.ts'
 import type { GrantRequest } from '../protocol/request.ts'
 import type { BrokerParts } from './broker.ts'
 import { Deadlines } from './deadlines.ts'
-import { Decider, denialsOf, type TargetDecision } from './decider.ts'
+import { Decider, denialsOf } from './decider.ts'
 import { Exclusively } from './exclusively.ts'
-import type { DecidedRequest, LeaseTarget } from './ledger/decided-request.ts'
+import { type Handover, Issuer, type RequestOutcome, type ResumeRequest } from './issuer.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
-import type { LedgerGrant } from './ledger/rows.ts'
-import { mintAll } from './minter.ts'
-import { type ResolvedRequest, resolveRequest } from './requests.ts'
-import type { Session } from './sessions.ts'
-import type { LeaseRow } from './store/schema.ts'
+import type { ResolvedRequest } from './requests.ts'
 
 /** How long a release waits for the targets before the receipt says `retrying`, in milliseconds. */
 const RECEIPT_WAIT_MS = 4500
-const IDENTITY_WAIT_MS = 10_000
-
-/** What is handed over when a grant begins, or is taken over by a new connection. */
-export interface Handover {
-  readonly grant: string
-  readonly resumeSecret: string
-  /** Milliseconds since the epoch. */
-  readonly expiresAt: number
-  readonly credentials: readonly DeliveredCredential[]
-}
-
-/** The answer to a request. */
-export type RequestOutcome =
-  | { readonly kind: 'granted'; readonly handover: Handover }
-  | { readonly kind: 'denied'; readonly message: string; readonly policies: readonly string[] }
 
 /** Told when a grant ends by anything but its own client's release. */
 export type EndListener = (grant: string, ending: { by: EndedBy; reason: string }) => void
-
-const hashOf = (secret: string) => createHash('sha256').update(secret).digest('hex')
-const newSecret = () => randomBytes(32).toString('base64url')
 
 const REASONS: Readonly<Record<EndedBy, string>> = {
   exit: 'the command has ended',
@@ -51,14 +26,12 @@ const REASONS: Readonly<Record<EndedBy, string>> = {
   session: 'the session has ended',
 }
 
-/**
- * Grants from request to receipt: validate → decide → mint → audit. Who asks was authenticated
- * before, by the lifeline.
- */
+/** Grants from request to receipt: what begins them is the {@link Issuer}'s, what ends them is here. */
 export class Grants {
   readonly #parts: BrokerParts
   readonly #decider: Decider
   readonly #deadlines: Deadlines
+  readonly #issuer: Issuer
   readonly #one = new Exclusively()
   #onEnd: EndListener = () => {}
   #draining = false
@@ -70,189 +43,36 @@ export class Grants {
       log: parts.log,
       end: (grant) => this.end(grant, { by: 'ttl' }),
     })
+    this.#issuer = new Issuer({
+      ...parts,
+      decider: this.#decider,
+      end: (grant, ending) => this.end(grant, ending),
+      activated: (grant, expiresAt) => this.#watchDeadline(grant, expiresAt),
+    })
   }
 
   onEnd(listener: EndListener): void {
     this.#onEnd = listener
   }
 
-  /**
-   * Answers a request. The same key and details from the same session get the same grant.
-   * @param onResolved is told what is asked for, before it is decided
-   * @throws JitError `session_ended`, `request_invalid`, `idempotency_conflict`, `limit_reached`, `grant_ended`, `target_*`
-   */
+  /** Answers a request: {@link Issuer.request}, one at a time for each key. */
   request(
     sid: string,
-    { key, details }: GrantRequest,
+    asked: GrantRequest,
     onResolved: (id: string, request: ResolvedRequest) => void,
   ): Promise<RequestOutcome> {
-    return this.#one.run(`${sid}:${key}`, async () => {
-      this.#refuseWhileDraining()
-      const session = await this.#parts.sessions.get(sid)
-      const request = resolveRequest(details, this.#parts)
-      const before = await this.#parts.ledger.read.grantByKey(sid, key)
-      if (before && before.row.request_hash !== request.hash) {
-        throw new JitError('idempotency_conflict', 'this key was used for another request')
-      }
-      const id = before?.row.id ?? `g_${newId(this.#parts.store.now())}`
-      onResolved(id, request)
-      if (before) return this.#answerAgain(session, before, request)
-      return this.#answer(session, { id, key, request })
-    })
+    return this.#issue(`${sid}:${asked.key}`, () => this.#issuer.request(sid, asked, onResolved))
   }
 
-  async #answer(
-    session: Session,
-    { id, key, request }: { id: string; key: string; request: ResolvedRequest },
-  ): Promise<RequestOutcome> {
-    const { ledger, config, failpoint } = this.#parts
-    const decisions = this.#decider.decide(session, request)
-    const decided = this.#decided(session, { id, key, request, decisions })
-    const denials = denialsOf(decisions)
-    if (denials.length > 0) {
-      await ledger.grants.record(decided, [], config.limits)
-      return { kind: 'denied', ...this.#decider.explain(request, denials) }
-    }
-    const intents = await ledger.grants.record(
-      decided,
-      await this.#leaseTargets(decided.targets).catch(async (thrown) => {
-        // It was permitted, and that is recorded although nothing comes of it.
-        await ledger.grants.record(decided, [], config.limits)
-        throw await this.#giveUp(id, JitError.from(thrown))
-      }),
-      config.limits,
-    )
-    failpoint('mint:intended')
-    const { principal } = session
-    const handover = await this.#mint({ id, principal, ...request }, intents)
-    return { kind: 'granted', handover }
+  /** Hands a grant to a new connection: {@link Issuer.resume}, one at a time for each grant. */
+  resume(sid: string, asked: ResumeRequest, onAccepted: () => void): Promise<Handover> {
+    return this.#issue(asked.grant, () => this.#issuer.resume(sid, asked, onAccepted))
   }
 
-  /** The same request once more: the denial again, or the same grant with new leases. */
-  async #answerAgain(
-    session: Session,
-    before: LedgerGrant,
-    request: ResolvedRequest,
-  ): Promise<RequestOutcome> {
-    if (before.row.state === 'denied') {
-      const denials = denialsOf(this.#decider.decide(session, request))
-      if (denials.length === 0) throw grantEnded(before.row.id)
-      return { kind: 'denied', ...this.#decider.explain(request, denials) }
-    }
-    return { kind: 'granted', handover: await this.#reissue(session, before) }
-  }
-
-  #decided(
-    session: Session,
-    asked: {
-      id: string
-      key: string
-      request: ResolvedRequest
-      decisions: readonly TargetDecision[]
-    },
-  ): DecidedRequest {
-    const { members, ...request } = asked.request
-    return {
-      ...request,
-      id: asked.id,
-      key: asked.key,
-      sid: session.sid,
-      principal: session.principal,
-      permitted: denialsOf(asked.decisions).length === 0,
-      policyVersion: this.#decider.current.version,
-      decisions: asked.decisions,
-      targets: members.map(({ target }) => target.name),
-    }
-  }
-
-  /** The targets, each with what it is connected to now. */
-  async #leaseTargets(names: readonly string[]): Promise<LeaseTarget[]> {
-    const { fleet } = this.#parts
-    const signal = AbortSignal.timeout(IDENTITY_WAIT_MS)
-    return Promise.all(
-      names.map(async (name) => {
-        const target = fleet.get(name)?.target
-        if (!target) throw new JitError('target_refused', `'${name}' is not configured any more`)
-        return { target, identity: await fleet.identity(target, signal) }
-      }),
-    )
-  }
-
-  async #mint(
-    facts: Parameters<typeof mintAll>[1]['grant'],
-    intents: readonly LeaseRow[],
-  ): Promise<Handover> {
-    const { ledger, fleet, store, failpoint } = this.#parts
-    const outcome = await mintAll(intents, { fleet, grant: facts })
-    failpoint('mint:created')
-    if (outcome.kind === 'failed') {
-      for (const { target } of intents) fleet.forgetIdentity(target)
-      await ledger.grants.known(outcome.minted)
-      throw await this.#giveUp(facts.id, outcome.error)
-    }
-    const resumeSecret = newSecret()
-    const resumeHash = hashOf(resumeSecret)
-    const activated = await ledger.grants.activate(facts.id, { ...outcome, resumeHash })
-    failpoint('mint:recorded')
-    if (activated.outcome === 'ended') throw grantEnded(facts.id)
-    const { expiresAt } = activated
-    this.#deadlines.watch(facts.id, expiresAt - store.now())
-    const credentials = outcome.minted.map((one) => fleet.deliver(one))
-    return { grant: facts.id, resumeSecret, expiresAt, credentials }
-  }
-
-  /** Ends a grant that could not be minted. @returns the error that says why */
-  async #giveUp(grant: string, error: JitError): Promise<JitError> {
-    const reason = { code: error.code, message: error.message }
-    const leases = await this.#parts.ledger.grants.refuse(grant, reason)
-    if (leases) this.#parts.revoker.undo(leases)
-    else await this.end(grant, { by: 'lifeline', detail: { reason } })
-    return error
-  }
-
-  /**
-   * New leases for a grant whose credentials never arrived, decided again; those that were made
-   * are revoked.
-   */
-  async #reissue(session: Session, { row }: LedgerGrant): Promise<Handover> {
-    const { ledger, revoker } = this.#parts
-    const request = this.#decider.recorded(row)
-    if (denialsOf(this.#decider.decide(session, request)).length > 0) {
-      await this.end(row.id, { by: 'policy' })
-      throw grantEnded(row.id)
-    }
-    const targets = await this.#leaseTargets(JSON.parse(row.targets) as string[])
-    const replaced = await ledger.grants.replaceLeases(row.id, targets)
-    if (!replaced) throw grantEnded(row.id)
-    revoker.undo(replaced.retired)
-    const { principal } = session
-    return this.#mint({ id: row.id, principal, ...request }, replaced.intents)
-  }
-
-  /**
-   * Hands a grant to a new connection of the same session.
-   * @param onAccepted is told once the secret was right
-   * @throws JitError `grant_ended`, also when the secret isn't the last one; `session_ended`
-   */
-  resume(
-    sid: string,
-    { grant, secret, received }: { grant: string; secret: string; received: boolean },
-    onAccepted: () => void,
-  ): Promise<Handover> {
-    return this.#one.run(grant, async () => {
-      this.#refuseWhileDraining()
-      const { ledger, sessions, store } = this.#parts
-      const session = await sessions.get(sid)
-      const found = await ledger.read.grant(grant)
-      if (found.row.sid !== sid) throw grantEnded(grant)
-      const next = newSecret()
-      const exchange = { presented: hashOf(secret), next: hashOf(next) }
-      if (!(await ledger.grants.resume(grant, exchange))) throw grantEnded(grant)
-      onAccepted()
-      if (received) await ledger.grants.received(grant)
-      else if (found.row.received === 0) return this.#reissue(session, found)
-      const expiresAt = found.row.expires_at ?? store.now()
-      return { grant, resumeSecret: next, expiresAt, credentials: [] }
+  #issue<T>(key: string, work: () => Promise<T>): Promise<T> {
+    return this.#one.run(key, async () => {
+      if (this.#draining) throw new JitError('broker_failed', 'the broker is stopping')
+      return work()
     })
   }
 
@@ -338,11 +158,11 @@ export class Grants {
 
   /** Takes up what an earlier process left: deadlines first. @returns grants that wait for their lifeline */
   async takeUp(): Promise<string[]> {
-    const { ledger, store } = this.#parts
+    const { ledger } = this.#parts
     await this.endExpired()
     const waiting = (await ledger.read.live()).filter(({ row }) => row.state !== 'revoking')
     for (const { row } of waiting) {
-      if (row.expires_at !== null) this.#deadlines.watch(row.id, row.expires_at - store.now())
+      if (row.expires_at !== null) this.#watchDeadline(row.id, row.expires_at)
     }
     return waiting.map(({ row }) => row.id)
   }
@@ -367,15 +187,11 @@ export class Grants {
     }
   }
 
-  #refuseWhileDraining(): void {
-    if (this.#draining) throw new JitError('broker_failed', 'the broker is stopping')
+  #watchDeadline(grant: string, expiresAt: number): void {
+    this.#deadlines.watch(grant, expiresAt - this.#parts.store.now())
   }
 
   stop(): void {
     this.#deadlines.stop()
   }
-}
-
-function grantEnded(grant: string): JitError {
-  return new JitError('grant_ended', `grant ${grant} is over`, { hint: 'ask again' })
 }
