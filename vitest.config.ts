@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
+    // More than there are cores: the tests wait for graces, disks and processes most of the time.
+    maxWorkers: 4,
     projects: [
       {
         test: {
