@@ -51,7 +51,7 @@ export class AuditTable {
     const asked = [textOf(entry.environment), textOf(entry.task)].filter(Boolean).join('/')
     const known = {
       environment: asked || before.environment,
-      targets: event === 'grant.granted' ? targetsOf(entry) : before.targets,
+      targets: Array.isArray(entry.targets) ? targetsOf(entry) : before.targets,
     }
     if (LAST.includes(event)) this.#places.delete(grant)
     else this.#places.set(grant, known)
@@ -66,11 +66,9 @@ function aligned(cells: readonly string[]): string {
     .trimEnd()
 }
 
-function targetsOf({ leases, receipt, target, decision }: AuditEntry): string {
-  const denied = fieldsOf(decision).targets
-  const named = [leases, denied].flatMap((list) => (Array.isArray(list) ? list : []))
+function targetsOf({ receipt, target, targets }: AuditEntry): string {
   const one = textOf(fieldsOf(receipt).target) || textOf(target)
-  return one || named.map((part) => textOf(fieldsOf(part).target)).join(', ')
+  return one || listOf(targets).map(textOf).join(', ')
 }
 
 /** What came of it, by what the events of the broker carry. */
@@ -91,12 +89,11 @@ function outcomeOf(entry: AuditEntry): string {
   return said.filter((part) => part !== '').join(', ')
 }
 
-function deniedBy({ decision }: AuditEntry): string {
-  const targets = fieldsOf(decision).targets
-  if (!Array.isArray(targets)) return ''
-  const policies = targets.flatMap((target) => {
-    const named = fieldsOf(fieldsOf(target).decision).policies
-    return Array.isArray(named) ? named.map(textOf) : []
+function deniedBy({ event, decisions }: AuditEntry): string {
+  if (event !== 'grant.denied') return ''
+  const policies = listOf(decisions).flatMap((one) => {
+    const { effect, policies: named } = fieldsOf(fieldsOf(one).decision)
+    return effect === 'deny' ? listOf(named).map(textOf) : []
   })
   return policies.length > 0 ? `by ${[...new Set(policies)].join(', ')}` : 'no policy permits it'
 }
@@ -106,6 +103,7 @@ function exitOf({ code, signal }: Record<string, unknown>): string {
   return textOf(signal)
 }
 
+const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 function fieldsOf(value: unknown): Record<string, unknown> {

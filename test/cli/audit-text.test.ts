@@ -15,19 +15,21 @@ const lines = (...entries: AuditEntry[]) => {
   return entries.map((each) => table.line(each))
 }
 
+const ASKED = { environment: 'dev', task: 'plan', targets: ['dev-db'] }
+
 test('each line says when, what, who, which grant, where, at what and with what outcome', () => {
   const revoked = { target: 'dev-db', outcome: 'revoked' }
   expect(
     lines(
       entry('session.opened', { groups: ['a'] }),
-      entry('grant.permitted', { grant: GRANT, environment: 'dev', task: 'plan', ttl: 900 }),
+      entry('grant.permitted', { grant: GRANT, ...ASKED, ttl: 900 }),
       entry('grant.granted', { grant: GRANT, leases: [{ target: 'dev-db', handle: 'j' }] }),
       entry('grant.ended', { grant: GRANT, ended_by: 'exit', outcome: { code: 3, signal: null } }),
       entry('lease.revoked', { grant: GRANT, principal: null, receipt: revoked }),
     ).map((line) => line.split(/ {2,}/)),
   ).toEqual([
     ['2026-11-22T14:46:57Z', 'session.opened', 'dev', '-', '-', '-'],
-    ['2026-11-22T14:46:57Z', 'grant.permitted', 'dev', GRANT, 'dev/plan', '-', '15m'],
+    ['2026-11-22T14:46:57Z', 'grant.permitted', 'dev', GRANT, 'dev/plan', 'dev-db', '15m'],
     ['2026-11-22T14:46:57Z', 'grant.granted', 'dev', GRANT, 'dev/plan', 'dev-db'],
     ['2026-11-22T14:46:57Z', 'grant.ended', 'dev', GRANT, 'dev/plan', 'dev-db', 'exit, code 3'],
     ['2026-11-22T14:46:57Z', 'lease.revoked', '-', GRANT, 'dev/plan', 'dev-db', 'revoked'],
@@ -35,10 +37,9 @@ test('each line says when, what, who, which grant, where, at what and with what 
 })
 
 test('a denial names its policies and targets', () => {
-  const decision = {
-    targets: [{ target: 'prod-db', decision: { policies: ['needs-oncall'], errors: [] } }],
-  }
-  const [line] = lines(entry('grant.denied', { grant: GRANT, environment: 'prod', decision }))
+  const decision = { effect: 'deny', policies: ['needs-oncall'], errors: [] }
+  const denied = { targets: ['prod-db'], decisions: [{ target: 'prod-db', decision }] }
+  const [line] = lines(entry('grant.denied', { grant: GRANT, environment: 'prod', ...denied }))
   expect(line).toMatch(/prod +prod-db +by needs-oncall$/)
 })
 
@@ -51,6 +52,6 @@ test('columns start where the heading says, and what a terminal obeys is written
 })
 
 test('an entry of another shape is a line all the same', () => {
-  const odd = { grant: GRANT, leases: 'x', receipt: 7, decision: null, outcome: [], reason: {} }
+  const odd = { grant: GRANT, leases: 'x', receipt: 7, decisions: null, outcome: [], reason: {} }
   expect(lines(entry('lease.something-new', odd))[0]).toContain('lease.something-new')
 })

@@ -224,6 +224,8 @@ describe('who may do what', () => {
     expect(result.code).toBe(125)
     expect(result.stderr).toContain('production-needs-oncall')
     expect(existsSync(marker)).toBe(false)
+    const { stdout } = await admin.run(['audit'])
+    expect(stdout).toMatch(/grant\.denied .* prod\/deploy .* by production-needs-oncall/)
     expect(await database.leases()).toEqual([])
   })
 

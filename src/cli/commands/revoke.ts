@@ -21,7 +21,7 @@ export function registerRevoke(program: Command, deps: Deps, exit: Exit): void {
     .argument('[id...]', 'the grants')
     .option('--mine', 'all of my own')
     .option('--all', "everyone's")
-    .option('--user <id>', "one principal's, by id")
+    .option('--user <id-or-name>', "one principal's, by id or name")
     .option('--json', 'print one JSON receipt a line')
     .action(async (ids: string[], options: Omit<RevokeOptions, 'ids'>) =>
       exit(await runRevoke({ ...options, ids }, deps)),
