@@ -66,10 +66,11 @@ export async function authenticate(
   if (scheme?.toLowerCase() !== 'dpop' || !accessToken || rest.length > 0) {
     throw new JitError('not_signed_in', 'expected `Authorization: DPoP` with a session token')
   }
-  const [claims, proof] = await Promise.all([
-    parts.accessTokens.verify(accessToken),
-    verifyRequestProof(request, { ...parts, accessToken }),
-  ])
+  const proving = verifyRequestProof(request, { ...parts, accessToken })
+  // Both are checked at once; what is wrong with the token is said first.
+  proving.catch(() => {})
+  const claims = await parts.accessTokens.verify(accessToken)
+  const proof = await proving
   if (proof.jkt !== claims.jkt) throw new JitError('proof_invalid', 'dpop proof: of another key')
   const { store } = parts
   // Whatever the request changes is durable after this, and this with it.

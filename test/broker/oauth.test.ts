@@ -138,7 +138,7 @@ describe('a session', () => {
     const { line } = await client.grant({ ttl: 7200 })
     now += milliseconds + 1000
     expect(await line.next('revoked')).toBeTruthy()
-    expect(harness.shop.handles.size).toBe(0)
+    await expect.poll(() => harness.shop.handles.size).toBe(0)
     const answer = await client.exchange(await harness.idToken())
     expect(await codeOf(answer)).toBe('session_ended')
   })
@@ -150,7 +150,7 @@ describe('a session', () => {
     expect((await line.next('revoked')).ended_by).toBe('session')
     expect((await client.logout()).status).toBe(200)
     expect((await client.call('GET', '/v1/whoami')).body.code).toBe('session_ended')
-    expect(harness.shop.handles.size).toBe(0)
+    await expect.poll(() => harness.shop.handles.size).toBe(0)
   })
 })
 
