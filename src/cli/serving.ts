@@ -1,14 +1,18 @@
 import { JitError } from '../lib/errors.ts'
-import type { Io } from './io.ts'
+
+/** Where a server says what went wrong. */
+interface Warnings {
+  warn(message: string, detail: Readonly<Record<string, unknown>>): void
+}
 
 /**
  * Resolves at the first INT or TERM; HUP calls `reload`, whose failure is told and changes nothing.
  */
-export function untilInterrupted(io: Io, reload: () => Promise<void>): Promise<void> {
+export function untilInterrupted(log: Warnings, reload: () => Promise<void>): Promise<void> {
   const onHangup = () => {
     reload().catch((thrown: unknown) => {
-      io.note(`jit: error: ${JitError.from(thrown).message}`)
-      io.note('jit: hint: what was in force before still is')
+      const reason = JitError.from(thrown).message
+      log.warn('what was in force before still is', { reason })
     })
   }
   process.on('SIGHUP', onHangup)

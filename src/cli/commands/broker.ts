@@ -24,14 +24,15 @@ export async function runBroker(options: BrokerOptions, deps: Deps): Promise<num
   const { failpoints } = await import('../../broker/failpoints.ts')
   const { createLog } = await import('../../broker/log.ts')
   const { untilInterrupted } = await import('../serving.ts')
+  const log = createLog(deps.io.note, deps.clock.now)
   const broker = await startBroker({
     config: await loadConfig(resolve(deps.cwd, options.config), targetKinds),
     env: deps.env,
     clock: deps.clock,
-    log: createLog(deps.io.note, deps.clock.now),
+    log,
     failpoint: failpoints(deps.env.JIT_BROKER_DANGEROUSLY_DIE_AT),
   })
-  await untilInterrupted(deps.io, () => broker.reload())
+  await untilInterrupted(log, () => broker.reload())
   await broker.stop()
   return 0
 }
