@@ -47,6 +47,9 @@ export class Grants {
       ...parts,
       decider: this.#decider,
       end: (grant, ending) => this.end(grant, ending),
+      endAnyway: (grant, ending) => this.endAnyway(grant, ending),
+      exclusively: (grant, work) => this.#one.run(grant, work),
+      admit: () => this.#admit(),
       activated: (grant, expiresAt) => this.#watchDeadline(grant, expiresAt),
     })
   }
@@ -71,9 +74,13 @@ export class Grants {
 
   #issue<T>(key: string, work: () => Promise<T>): Promise<T> {
     return this.#one.run(key, async () => {
-      if (this.#draining) throw new JitError('broker_failed', 'the broker is stopping')
+      this.#admit()
       return work()
     })
+  }
+
+  #admit(): void {
+    if (this.#draining) throw new JitError('broker_failed', 'the broker is stopping')
   }
 
   /** A client has the secret that a resume answered with. */

@@ -45,6 +45,12 @@ interface IssuerParts extends BrokerParts {
   readonly decider: Decider
   /** Ends a grant that is active. */
   readonly end: (grant: string, ending: Ending) => Promise<boolean>
+  /** Ends a grant in whatever state it is. */
+  readonly endAnyway: (grant: string, ending: Ending) => Promise<void>
+  /** One thing at a time for one grant. */
+  readonly exclusively: <T>(grant: string, work: () => Promise<T>) => Promise<T>
+  /** Throws once nothing new is granted any more. */
+  readonly admit: () => void
   /** Told the deadline of each grant that became active: milliseconds since the epoch. */
   readonly activated: (grant: string, expiresAt: number) => void
 }
@@ -73,6 +79,7 @@ export class Issuer {
     if (before && before.row.request_hash !== request.hash) {
       throw new JitError('idempotency_conflict', 'this key was used for another request')
     }
+    if (before && isOver(before)) throw grantEnded(before.row.id)
     const id = before?.row.id ?? `g_${newId(this.#parts.store.now())}`
     onResolved(id, request)
     if (before) return this.#answerAgain(session, before, request)
@@ -91,15 +98,13 @@ export class Issuer {
       await ledger.grants.record(decided, [], config.limits)
       return { kind: 'denied', ...this.#parts.decider.explain(request, denials) }
     }
-    const intents = await ledger.grants.record(
-      decided,
-      await this.#leaseTargets(decided.targets).catch(async (thrown) => {
-        // It was permitted, and that is recorded although nothing comes of it.
-        await ledger.grants.record(decided, [], config.limits)
-        throw await this.#giveUp(id, JitError.from(thrown))
-      }),
-      config.limits,
-    )
+    const targets = await this.#leaseTargets(decided.targets).catch(async (thrown) => {
+      // It was permitted, and that is recorded although nothing comes of it.
+      await ledger.grants.record(decided, [], config.limits)
+      throw await this.#giveUp(id, JitError.from(thrown))
+    })
+    this.#parts.admit()
+    const intents = await ledger.grants.record(decided, targets, config.limits)
     failpoint('mint:intended')
     const { principal } = session
     const handover = await this.#mint({ id, principal, ...request }, intents)
@@ -117,7 +122,9 @@ export class Issuer {
       if (denials.length === 0) throw grantEnded(before.row.id)
       return { kind: 'denied', ...this.#parts.decider.explain(request, denials) }
     }
-    return { kind: 'granted', handover: await this.#reissue(session, before) }
+    const { id } = before.row
+    const handover = await this.#parts.exclusively(id, () => this.#reissue(session, before))
+    return { kind: 'granted', handover }
   }
 
   #decided(
@@ -196,10 +203,11 @@ export class Issuer {
     const { ledger, revoker } = this.#parts
     const request = this.#parts.decider.recorded(row)
     if (denialsOf(this.#parts.decider.decide(session, request)).length > 0) {
-      await this.#parts.end(row.id, { by: 'policy' })
+      await this.#parts.endAnyway(row.id, { by: 'policy' })
       throw grantEnded(row.id)
     }
     const targets = await this.#leaseTargets(JSON.parse(row.targets) as string[])
+    this.#parts.admit()
     const replaced = await ledger.grants.replaceLeases(row.id, targets)
     if (!replaced) throw grantEnded(row.id)
     revoker.undo(replaced.retired)
@@ -230,6 +238,12 @@ export class Issuer {
     const expiresAt = found.row.expires_at ?? store.now()
     return { grant, resumeSecret: next, expiresAt, credentials: [] }
   }
+}
+
+/** A grant that its client has, or that has ended: its key stands for nothing more. */
+function isOver({ row }: LedgerGrant): boolean {
+  const open = row.state === 'requested' || row.state === 'active'
+  return row.state !== 'denied' && (!open || row.received === 1)
 }
 
 function grantEnded(grant: string): JitError {

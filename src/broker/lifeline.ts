@@ -38,6 +38,8 @@ export interface LifelineParts {
   readonly failpoint: Failpoints
   readonly session: Session
   readonly hold: (grant: string) => void
+  /** A grant went on although this connection is gone: unless another has it, it gets the grace. */
+  readonly lost: (grant: string) => void
   /** Whether no newer connection took the grant over. */
   readonly holds: (grant: string) => boolean
   readonly closed: () => void
@@ -244,6 +246,7 @@ export class Lifeline {
 
   #handOver(type: 'granted' | 'resumed', handover: Handover): void {
     this.#handedOver = true
+    if (this.#socket.readyState !== WebSocket.OPEN) this.#parts.lost(handover.grant)
     this.#send({
       type,
       grant: handover.grant,

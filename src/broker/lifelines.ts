@@ -8,7 +8,7 @@ const MAX_PER_SESSION = 200
 /** How long a client may take to answer that its connection is closed, in milliseconds. */
 const CLOSING_MS = 1000
 
-type Parts = Omit<LifelineParts, 'session' | 'hold' | 'holds' | 'closed'>
+type Parts = Omit<LifelineParts, 'session' | 'hold' | 'holds' | 'lost' | 'closed'>
 
 /** The lifelines of this node: who holds which grant, and the grace of those that lost theirs. */
 export class Lifelines {
@@ -41,6 +41,9 @@ export class Lifelines {
       ...this.#parts,
       session,
       hold: (grant) => this.#hold(grant, lifeline),
+      lost: (grant) => {
+        if (!this.#byGrant.has(grant) && !this.#graces.has(grant)) this.await(grant)
+      },
       holds: (grant) => this.#byGrant.get(grant) === lifeline,
       closed: () => this.#closed(lifeline),
     })

@@ -105,7 +105,9 @@ export class Revoker {
 
   async #poll(): Promise<void> {
     try {
-      this.undo(await this.#parts.ledger.leases.due(BATCH))
+      const waiting = [...this.#queues].filter(([, queue]) => queue.waiting.length > 0)
+      const busy = waiting.map(([target]) => target)
+      this.undo(await this.#parts.ledger.leases.due(BATCH, busy))
     } catch (thrown) {
       this.#parts.log.warn('the ledger could not be read', { reason: String(thrown) })
     }

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import type { Duplex } from 'node:stream'
+import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { WebSocketServer } from 'ws'
 import { JitError } from '../lib/errors.ts'
@@ -48,7 +47,7 @@ function createPlainOrTls({ tls }: Pick<BrokerConfig, 'tls'>): Server {
 }
 
 /** Refuses an upgrade as any other request would be (RFC 9457), and hangs up. */
-function refuseUpgrade(socket: Duplex, thrown: unknown): void {
+function refuseUpgrade(socket: Socket, thrown: unknown): void {
   const problem = problemOf(JitError.from(thrown))
   const body = JSON.stringify(problem)
   socket.end(
@@ -56,6 +55,8 @@ function refuseUpgrade(socket: Duplex, thrown: unknown): void {
       `Content-Type: ${PROBLEM_MEDIA_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `Connection: close\r\n\r\n${body}`,
   )
+  // The other side may leave its half open for ever.
+  socket.destroySoon()
 }
 
 /**
@@ -114,7 +115,7 @@ export function serve(
       const session = await authenticateUpgrade(request)
       sockets.handleUpgrade(request, socket, head, (socket) => lifelines.accept(socket, session))
     } catch (thrown) {
-      refuseUpgrade(socket, thrown)
+      refuseUpgrade(socket as Socket, thrown)
     }
   })
 }

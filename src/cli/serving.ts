@@ -1,27 +1,41 @@
 import { JitError } from '../lib/errors.ts'
 
-/** Where a server says what went wrong. */
-interface Warnings {
-  warn(message: string, detail: Readonly<Record<string, unknown>>): void
+/** A server as a command runs it. */
+export interface Served<Server> {
+  start(): Promise<Server>
+  /** Told once it serves. */
+  ready?(server: Server): void
+  reload(server: Server): Promise<void>
+  stop(server: Server): Promise<void>
+  /** What the hang-up of a terminal means: a daemon has none, and reads its policies again. */
+  readonly hangup: 'reload' | 'stop'
+  readonly log: { warn(message: string, detail: Readonly<Record<string, unknown>>): void }
 }
 
 /**
- * Resolves at the first INT or TERM; HUP calls `reload`, whose failure is told and changes nothing.
+ * Serves until the first INT or TERM, which may come while it starts: whatever was started is
+ * stopped in order. A reload that fails is told and changes nothing.
  */
-export function untilInterrupted(log: Warnings, reload: () => Promise<void>): Promise<void> {
+export async function serve<Server>(served: Served<Server>): Promise<void> {
+  const interrupted = Promise.withResolvers<void>()
+  let running: Server | undefined
   const onHangup = () => {
-    reload().catch((thrown: unknown) => {
-      const reason = JitError.from(thrown).message
-      log.warn('what was in force before still is', { reason })
-    })
-  }
-  process.on('SIGHUP', onHangup)
-  return new Promise((resolve) => {
-    const stop = () => {
-      process.off('SIGHUP', onHangup)
-      resolve()
+    if (served.hangup === 'stop') interrupted.resolve()
+    else if (running !== undefined) {
+      served.reload(running).catch((thrown: unknown) => {
+        const reason = JitError.from(thrown).message
+        served.log.warn('what was in force before still is', { reason })
+      })
     }
-    process.once('SIGINT', stop)
-    process.once('SIGTERM', stop)
-  })
+  }
+  // Never taken away: until the process ends, a hang-up must not end it halfway.
+  process.on('SIGHUP', onHangup)
+  process.once('SIGINT', interrupted.resolve)
+  process.once('SIGTERM', interrupted.resolve)
+  const server = await served.start()
+  running = server
+  served.ready?.(server)
+  await interrupted.promise
+  running = undefined
+  await served.stop(server)
 }

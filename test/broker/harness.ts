@@ -38,6 +38,8 @@ export class FakeTarget implements Target {
   readonly handles = new Set<string>()
   readonly revoked: string[] = []
   where = 'system-1'
+  /** Called before it says what it is. */
+  beforeIdentity: () => Promise<void> = async () => {}
   /** Called before a credential is made. */
   beforeMint: (lease: LeaseIntent) => Promise<void> = async () => {}
   /** Called before one is undone. */
@@ -53,6 +55,7 @@ export class FakeTarget implements Target {
   }
 
   async identity(): Promise<string> {
+    await this.beforeIdentity()
     return this.where
   }
 

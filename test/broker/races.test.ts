@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -92,6 +94,19 @@ describe('while a credential is being made', () => {
     await nothingLeft(harness)
     const { body } = await client.call('GET', '/v1/grants')
     expect(body).toEqual({ grants: [] })
+  })
+
+  test('a client that was lost before anything was recorded leaves nothing behind', async () => {
+    const shop = new FakeTarget('shop')
+    // Longer than the grace of one second.
+    shop.beforeIdentity = () => new Promise((resolve) => setTimeout(resolve, 2500))
+    await using harness = await Harness.start({ targets: { shop } })
+    const client = await harness.client()
+    const line = await ask(client)
+    await line.next('requested')
+    line.cut()
+    await expect.poll(() => shop.revoked.length, { timeout: 10_000 }).toBe(1)
+    expect(shop.handles.size).toBe(0)
   })
 
   test('a resume is not overtaken by the grace', async () => {
@@ -206,6 +221,37 @@ describe('a connection', () => {
     expect(await line.closed).toBe(LIFELINE_CLOSE.replaced)
     expect((await client.call('GET', `/v1/grants/${grant}`)).body.grants[0].state).toBe('active')
     expect(harness.shop.handles.size).toBe(1)
+  })
+
+  test('that repeats the key of a grant in use gets nothing, and takes nothing away', async () => {
+    await using harness = await Harness.start()
+    const client = await harness.client()
+    const line = await ask(client, 'in-use')
+    const { grant } = await line.next('granted')
+    line.send({ type: 'received', grant })
+    const state = async () => (await client.call('GET', `/v1/grants/${grant}`)).body.grants[0].state
+    // Once its own answer is there, what was sent before it on the same line was taken.
+    line.send({ type: 'suspend', grant: 'another' })
+    await expect(line.next('released')).rejects.toThrow('not on this lifeline')
+    const again = await ask(client, 'in-use')
+    await expect(again.next('granted')).rejects.toThrow('grant_ended')
+    expect(line.socket.readyState).toBe(line.socket.OPEN)
+    expect(await state()).toBe('active')
+  })
+
+  test('that was refused and keeps its half open does not hold up the end', async () => {
+    const harness = await Harness.start()
+    const { hostname, port } = new URL(harness.url)
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+    socket.write(
+      'GET /v1/lifeline HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    )
+    const [answer] = await once(socket, 'data')
+    expect(String(answer)).toContain('401')
+    const started = performance.now()
+    await harness[Symbol.asyncDispose]()
+    expect(performance.now() - started).toBeLessThan(8000)
+    socket.destroy()
   })
 
   test('that says more than anybody has to say is cut off; others go on', async () => {

@@ -24,10 +24,7 @@ export interface Ending {
   readonly actor?: Principal
 }
 
-/**
- * What a power cut may take back (a process that dies takes nothing): after it, intents that
- * were never seen to be active are revoked, and policies decide again.
- */
+/** A power cut may take it back: then the secret before the last works for one resume more. */
 const NOT_DURABLE = { durable: false }
 
 /**
@@ -109,7 +106,7 @@ export class GrantLedger {
         leases: minted.map(({ lease }) => ({ target: lease.target, handle: lease.handle })),
       })
       return { outcome: 'active', expiresAt }
-    }, NOT_DURABLE)
+    })
   }
 
   /** @returns whether any of them lost its race */
@@ -190,7 +187,7 @@ export class GrantLedger {
         groups: principal.groups,
         policy_version: version,
       })
-    }, NOT_DURABLE)
+    })
   }
 
   /** The client has its credentials: from here on they are what a resumed lifeline goes on with. */
@@ -207,7 +204,7 @@ export class GrantLedger {
       if (!row) return
       const event = 'grant.received' as const
       await this.#audit.append(tx, { event, principal: principalOf(row), grant: grantId })
-    }, NOT_DURABLE)
+    })
   }
 
   /**

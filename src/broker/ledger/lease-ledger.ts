@@ -41,8 +41,9 @@ export class LeaseLedger {
         .where('id', '=', lease.id)
         .where('state', '=', lease.state)
         .executeTakeFirst()
-      if (changed.numUpdatedRows === 0n || lease.state === 'revoked') return
-      await this.#settleGrant(tx, lease, settled.receipt)
+      if (changed.numUpdatedRows === 0n) return
+      if (lease.state === 'revoking') await this.#settleGrant(tx, lease, settled.receipt)
+      else if (!settled.cleanup) await this.#audit.append(tx, cleanedEvent(lease))
     })
   }
 
@@ -107,15 +108,18 @@ export class LeaseLedger {
     return lease.undo === null ? undefined : this.#seal.open(lease.undo, `undo:${lease.id}`)
   }
 
-  /** Leases with an attempt due, the longest due first. */
-  due(limit: number): Promise<LeaseRow[]> {
-    return this.#store.db
+  /**
+   * Leases with an attempt due, the longest due first.
+   * @param except targets that have enough waiting already: a hung one takes no place from others
+   */
+  due(limit: number, except: readonly string[]): Promise<LeaseRow[]> {
+    const due = this.#store.db
       .selectFrom('leases')
       .selectAll()
       .where('next_attempt_at', '<=', this.#store.now())
       .orderBy('next_attempt_at')
       .limit(limit)
-      .execute()
+    return (except.length === 0 ? due : due.where('target', 'not in', except)).execute()
   }
 
   /** A lease as it is now. */
@@ -170,4 +174,10 @@ export class LeaseLedger {
       .executeTakeFirst()
     return row?.handle ?? ''
   }
+}
+
+/** What was left of a lease, or was seen again, is gone. */
+function cleanedEvent(lease: LeaseRow): AuditEvent {
+  const { grant_id: grant, target, handle } = lease
+  return { event: 'lease.cleaned', principal: null, grant, target, handle }
 }

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, openSync } from 'node:fs'
+import { chmodSync, closeSync, openSync, realpathSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { Kysely, SqliteDialect } from 'kysely'
 import { Migrator } from 'kysely/migration'
@@ -46,6 +46,7 @@ function adaptStatement(statement: ReturnType<DatabaseSync['prepare']>) {
  * @throws JitError `store_failed`
  */
 function lockAgainstOthers(path: string): DatabaseSync {
+  closeSync(openSync(`${path}.lock`, 'a', 0o600))
   const lock = new DatabaseSync(`${path}.lock`, { timeout: HANDOVER_MS })
   try {
     lock.exec('BEGIN EXCLUSIVE')
@@ -71,11 +72,9 @@ export async function openSqliteStore(path: string, clock: Clock): Promise<Store
   let lock: DatabaseSync
   let database: DatabaseSync
   try {
-    for (const file of [path, `${path}.lock`]) {
-      closeSync(openSync(file, 'a', 0o600))
-      chmodSync(file, 0o600)
-    }
-    lock = lockAgainstOthers(path)
+    closeSync(openSync(path, 'a', 0o600))
+    chmodSync(path, 0o600)
+    lock = lockAgainstOthers(realpathSync(path))
     database = new DatabaseSync(path, { timeout: 5000 })
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
   } catch (cause) {

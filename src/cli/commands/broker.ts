@@ -23,16 +23,22 @@ export async function runBroker(options: BrokerOptions, deps: Deps): Promise<num
   const { targetKinds } = await import('../../targets/kinds.ts')
   const { failpoints } = await import('../../broker/failpoints.ts')
   const { createLog } = await import('../../broker/log.ts')
-  const { untilInterrupted } = await import('../serving.ts')
+  const { serve } = await import('../serving.ts')
   const log = createLog(deps.io.note, deps.clock.now)
-  const broker = await startBroker({
-    config: await loadConfig(resolve(deps.cwd, options.config), targetKinds),
-    env: deps.env,
-    clock: deps.clock,
+  deps.interrupted.throwIfAborted()
+  await serve({
     log,
-    failpoint: failpoints(deps.env.JIT_BROKER_DANGEROUSLY_DIE_AT),
+    hangup: 'reload',
+    start: async () =>
+      startBroker({
+        config: await loadConfig(resolve(deps.cwd, options.config), targetKinds),
+        env: deps.env,
+        clock: deps.clock,
+        log,
+        failpoint: failpoints(deps.env.JIT_BROKER_DANGEROUSLY_DIE_AT),
+      }),
+    reload: (broker) => broker.reload(),
+    stop: (broker) => broker.stop(),
   })
-  await untilInterrupted(log, () => broker.reload())
-  await broker.stop()
   return 0
 }

@@ -34,21 +34,28 @@ function parsePort(text: string): number {
 export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
   const { startDevelopment } = await import('../../dev/development.ts')
   const { failpoints } = await import('../../broker/failpoints.ts')
-  const { untilInterrupted } = await import('../serving.ts')
+  const { serve } = await import('../serving.ts')
   const log = await logFor(options, deps)
-  const development = await startDevelopment({
-    port: parsePort(options.port ?? '0'),
-    data: options.data === undefined ? undefined : resolve(deps.cwd, options.data),
-    postgres: options.postgres,
-    clock: deps.clock,
+  deps.interrupted.throwIfAborted()
+  await serve({
     log,
-    failpoint: failpoints(deps.env.JIT_BROKER_DANGEROUSLY_DIE_AT),
-  }).catch((thrown) => withHint(thrown, options))
-  const { broker, issuer } = development
-  if (options.json) deps.io.out(JSON.stringify({ broker, issuer }))
-  else announce(deps, { broker, issuer })
-  await untilInterrupted(log, () => development.reload())
-  await development.stop()
+    hangup: deps.io.interactive ? 'stop' : 'reload',
+    start: () =>
+      startDevelopment({
+        port: parsePort(options.port ?? '0'),
+        data: options.data === undefined ? undefined : resolve(deps.cwd, options.data),
+        postgres: options.postgres,
+        clock: deps.clock,
+        log,
+        failpoint: failpoints(deps.env.JIT_BROKER_DANGEROUSLY_DIE_AT),
+      }).catch((thrown) => withHint(thrown, options)),
+    ready({ broker, issuer }) {
+      if (options.json) deps.io.out(JSON.stringify({ broker, issuer }))
+      else announce(deps, { broker, issuer })
+    },
+    reload: (development) => development.reload(),
+    stop: (development) => development.stop(),
+  })
   return 0
 }
 
