@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { credential, FakeBroker, GRANT, problem } from './fake-broker.ts'
+import { credential, FakeBroker, problem } from './fake-broker.ts'
 import { ended, Home, JIT } from './home.ts'
 
 const ASK = ['exec', '--env', 'dev', '--task', 'deploy']
@@ -181,7 +181,7 @@ describe('what the child is given', () => {
     const lines = stdout.split('\n')
     expect(lines).toContain('PGUSER=j1')
     expect(lines).toContain('KEPT=1')
-    expect(lines).toContain(`JIT_GRANT=${GRANT}`)
+    expect(lines).toContain(`JIT_GRANT=${broker.grant}`)
     expect(stdout).toMatch(/^JIT_GRANT_EXPIRES_AT=\d{4}-\d\d-\d\dT.*Z$/m)
     expect(stdout).not.toContain('PGSERVICE')
   })
@@ -196,8 +196,8 @@ describe('what the child is given', () => {
   test('a jit within a jit has a grant of its own, and says within which it is', async () => {
     const inner = [process.execPath, JIT, ...ASK, '--', 'sh', '-c', 'echo $JIT_GRANT; exit 4']
     const { code, stdout, stderr } = await exec(...inner)
-    expect({ code, stdout }).toEqual({ code: 4, stdout: `${GRANT}\n` })
-    expect(stderr).toContain(`asks for shop-db · 15m · within ${GRANT}`)
+    expect({ code, stdout }).toEqual({ code: 4, stdout: `${broker.grant}\n` })
+    expect(stderr).toContain(`asks for shop-db · 15m · within ${broker.grant}`)
     expect(broker.received.filter(({ type }) => type === 'release')).toHaveLength(2)
   })
 })
@@ -207,10 +207,10 @@ describe('the end', () => {
     const file = join(home.directory, 'receipt.json')
     const { stderr } = await home.run([...ASK, '--receipt', 'receipt.json', '--', 'true'])
     expect(stderr).toMatch(
-      /✓ granted g_01test until \d\d:\d\d +shop-db: hard\n✓ revoked shop-db in \d+ ms\n$/,
+      /✓ granted g_\w+ until \d\d:\d\d +shop-db: hard\n✓ revoked shop-db in \d+ ms\n$/,
     )
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
-      grant: GRANT,
+      grant: broker.grant,
       state: 'revoked',
       ended_by: 'exit',
       leases: [{ target: 'shop-db', outcome: 'revoked' }],
@@ -238,7 +238,7 @@ describe('the end', () => {
     })
     const { code, stderr } = await ended(child)
     expect(code).toBe(7)
-    expect(stderr).toContain(`no receipt for ${GRANT}`)
+    expect(stderr).toContain(`no receipt for ${broker.grant}`)
     expect(stderr).toContain('the broker ends it 10s after it lost the connection')
     broker = await FakeBroker.start()
   })

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { newId } from '../../src/lib/handle.ts'
 import type { EndedBy, Receipt } from '../../src/protocol/grant.ts'
 import {
   ClientMessage,
@@ -29,8 +30,6 @@ export interface FakeLine {
   send(message: ServerMessage): void
 }
 
-export const GRANT = 'g_01test'
-
 export function problem(code: string, status: number, detail: string): Problem {
   return { type: `/problems/${code}`, title: code, status, code, detail }
 }
@@ -50,6 +49,8 @@ export function credential(env: Record<string, string>, unset: string[] = []): D
 
 /** Speaks the lifeline protocol with canned answers, and writes down what it was sent. */
 export class FakeBroker implements AsyncDisposable {
+  /** One of its own: what is started on a grant is ended by it, whoever on this machine started it. */
+  readonly grant = `g_${newId(Date.now())}`
   readonly behaviour: Behaviour = { ttl: 900, grace: 10, credentials: [credential({ SHOP: 'x' })] }
   readonly received: ClientMessage[] = []
   readonly upgrades: IncomingMessage[] = []
@@ -107,8 +108,8 @@ export class FakeBroker implements AsyncDisposable {
   revoke(endedBy: EndedBy, reason = ''): void {
     this.#endedBy = endedBy
     this.#each((line) => {
-      line.send({ type: 'revoked', grant: GRANT, ended_by: endedBy, reason })
-      line.send({ type: 'released', grant: GRANT, receipt: this.receipt() })
+      line.send({ type: 'revoked', grant: this.grant, ended_by: endedBy, reason })
+      line.send({ type: 'released', grant: this.grant, receipt: this.receipt() })
       line.socket.close(LIFELINE_CLOSE.done)
     })
   }
@@ -121,7 +122,7 @@ export class FakeBroker implements AsyncDisposable {
   receipt(): Receipt {
     const at = new Date().toISOString()
     return {
-      grant: GRANT,
+      grant: this.grant,
       state: 'revoked',
       ended_by: this.#endedBy,
       ended_at: at,
@@ -169,7 +170,7 @@ export class FakeBroker implements AsyncDisposable {
       const { environment, task } = message.details
       const targets = this.behaviour.credentials.map(({ target }) => target)
       const { ttl } = this.behaviour
-      send({ type: 'requested', grant: GRANT, environment, tier: 'test', task, targets, ttl })
+      send({ type: 'requested', grant: this.grant, environment, tier: 'test', task, targets, ttl })
       send({ type: 'granted', ...this.#handover(), credentials: this.behaviour.credentials })
     } else if (message.type === 'resume') {
       if (message.secret === `s${this.#secret}`) {
@@ -179,7 +180,7 @@ export class FakeBroker implements AsyncDisposable {
         socket.close(LIFELINE_CLOSE.done)
       }
     } else if (message.type === 'release') {
-      send({ type: 'released', grant: GRANT, receipt: this.receipt() })
+      send({ type: 'released', grant: this.grant, receipt: this.receipt() })
       socket.close(LIFELINE_CLOSE.done)
     }
   }
@@ -188,7 +189,7 @@ export class FakeBroker implements AsyncDisposable {
     this.#secret += 1
     const { ttl, grace } = this.behaviour
     const expires_at = new Date(Date.now() + ttl * 1000).toISOString()
-    return { grant: GRANT, resume_secret: `s${this.#secret}`, grace, expires_at }
+    return { grant: this.grant, resume_secret: `s${this.#secret}`, grace, expires_at }
   }
 }
 

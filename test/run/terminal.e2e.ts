@@ -53,9 +53,6 @@ class Screen {
   }
 }
 
-// On a busy machine, once in some dozens of runs, the terminal of one of these went wrong; why isn't known.
-const BUSY = { retry: 2, timeout: 20_000 }
-
 function script(body: string): string {
   const file = join(home.directory, 'script.sh')
   writeFileSync(file, `#!/bin/sh\n${body}\n`, { mode: 0o755 })
@@ -75,12 +72,12 @@ describe.each([
     expect(screen.text).toBe('24 80\r\n')
   })
 
-  test('one Ctrl-C reaches it once, and it may go on', BUSY, async () => {
+  test('one Ctrl-C reaches it once, and it may go on', async () => {
     const body = `trap 'echo got' INT; echo ready; sleep 0.5; sleep 0.5; echo end; exit 3`
     const screen = new Screen([...wrapped(), script(body)])
     await screen.shows('ready')
     screen.type('\x03')
-    expect((await screen.ended).exitCode).toBe(3)
+    expect(await screen.ended).toEqual({ exitCode: 3, signal: 0 })
     expect(count(screen.text, 'got')).toBe(1)
     expect(screen.text).toContain('end')
   })
@@ -145,9 +142,10 @@ test('a terminal that is closed ends the child, and the grant is given back', as
   await screen.shows('ready')
   screen.close()
   expect((await broker.waitFor('release')).outcome).toEqual({ code: null, signal: 'SIGHUP' })
+  await screen.ended
 })
 
-test('a background job gets what is sent to jit: INT is passed on', BUSY, async () => {
+test('a background job gets what is sent to jit: INT is passed on', async () => {
   const shell = new Screen(['bash', '--norc', '--noprofile', '-i'])
   const file = script(`trap 'echo got; exit 9' INT; echo rea""dy; while :; do sleep 0.05; done`)
   shell.type(`${[...WRAPPED, file].map((word) => `'${word}'`).join(' ')} &\r`)
