@@ -18,6 +18,7 @@ const DETAILS: GrantRequest['details'] = {
   environment: 'dev',
   task: 'deploy',
   targets: ['dev-db'],
+  break_glass: false,
   reason: '',
   ticket: '',
   labels: {},

@@ -44,7 +44,7 @@ export class Decider {
 
   /** The answer for each target of a request. */
   decide(session: Session, request: ResolvedRequest): TargetDecision[] {
-    const { repository, branch, commit, ...unsigned } = request.context
+    const { repository, branch, commit, break_glass, ...unsigned } = request.context
     return request.members.map(({ target }) => {
       const decision = this.current.decide({
         principal: session.principal,
@@ -53,6 +53,7 @@ export class Decider {
         context: {
           ...unsigned,
           signed: { repository, branch, commit },
+          breakGlass: break_glass,
           ttl: request.ttlSeconds,
           delivery: 'env',
           authentication: authenticationOf(session),

@@ -74,6 +74,7 @@ export class Fleet {
       handle: lease.handle,
       revocability: lease.revocability,
       expires_at: toTimestamp(lease.expires_at),
+      renewable: member.target.extend !== undefined,
       env: { ...env, ...Object.fromEntries(rendered) },
       unset: [...unset],
     }

@@ -18,6 +18,8 @@ export interface IdentityClaims {
   readonly authTime?: number
   readonly acr?: string
   readonly amr?: readonly string[]
+  /** What the client asked the token to carry. */
+  readonly nonce?: string
   readonly issuedAt: number
   readonly expiresAt: number
 }
@@ -41,6 +43,7 @@ const Claims = v.object({
   auth_time: v.exactOptional(v.pipe(Time, v.minValue(0, 'expected seconds since the epoch'))),
   acr: v.exactOptional(Word),
   amr: v.exactOptional(Words),
+  nonce: v.exactOptional(Word),
   groups: v.exactOptional(Words),
 })
 
@@ -54,8 +57,8 @@ export function readClaims(
   { issuer, groupsClaim }: IdentityConfig,
   latest: number,
 ): IdentityClaims {
-  const { sub, iat, exp, auth_time, acr, amr } = payload
-  const known = { sub, iat, exp, auth_time, acr, amr, groups: own(payload, groupsClaim) }
+  const { sub, iat, exp, auth_time, acr, amr, nonce } = payload
+  const known = { sub, iat, exp, auth_time, acr, amr, nonce, groups: own(payload, groupsClaim) }
   const present = Object.fromEntries(
     Object.entries(known).filter(([, value]) => value !== undefined),
   )
@@ -72,6 +75,7 @@ export function readClaims(
     ...(claims.auth_time === undefined ? {} : { authTime: claims.auth_time }),
     ...(claims.acr === undefined ? {} : { acr: claims.acr }),
     ...(claims.amr === undefined ? {} : { amr: claims.amr }),
+    ...(claims.nonce === undefined ? {} : { nonce: claims.nonce }),
     issuedAt: claims.iat,
     expiresAt: claims.exp,
   }

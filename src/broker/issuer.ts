@@ -74,7 +74,7 @@ export class Issuer {
     onResolved: (id: string, request: ResolvedRequest) => void,
   ): Promise<RequestOutcome> {
     const session = await this.#parts.sessions.get(sid)
-    const request = resolveRequest(details, this.#parts)
+    const request = resolveRequest(details, session, this.#parts)
     const before = await this.#parts.ledger.read.grantByKey(sid, key)
     if (before && before.row.request_hash !== request.hash) {
       throw new JitError('idempotency_conflict', 'this key was used for another request')

@@ -7,6 +7,7 @@ import type { GrantContext } from '../protocol/grant.ts'
 import type { AuthorizationDetails } from '../protocol/request.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Fleet, FleetMember } from './fleet.ts'
+import type { Session } from './sessions.ts'
 
 /** A request in the broker's own terms: every name known, every default filled in. */
 export interface ResolvedRequest {
@@ -19,6 +20,8 @@ export interface ResolvedRequest {
   /** Over exactly what would be minted, the roles behind the task included. */
   readonly hash: string
 }
+
+const NOTHING_CLAIMED = { repository: '', branch: '', commit: '', dirty: false }
 
 /** @param what names it: `target 'shop-bd' in 'prod'` */
 function unknown(what: string, name: string, known: readonly string[]): JitError {
@@ -96,6 +99,7 @@ function checkLabels(labels: AuthorizationDetails['labels'], config: BrokerConfi
  */
 export function resolveRequest(
   details: AuthorizationDetails,
+  session: Pick<Session, 'signed' | 'principal'>,
   { config, fleet }: { config: BrokerConfig; fleet: Fleet },
 ): ResolvedRequest {
   const { environment, task } = details
@@ -107,15 +111,14 @@ export function resolveRequest(
   checkVariables(members)
   checkLabels(details.labels, config)
   const ttlSeconds = resolveTtl(details.ttl, members)
-  const { claimed, command, labels, reason, ticket } = details
+  const { claimed, command, labels, reason, ticket, break_glass } = details
   const context: GrantContext = {
-    // People's and agents' providers sign no context; a pipeline's token will.
-    repository: '',
-    branch: '',
-    commit: '',
-    claimed,
+    ...session.signed,
+    // A pipeline's issuer says where it runs: what it says itself beside that is nothing to decide on.
+    claimed: session.principal.kind === 'pipeline' ? NOTHING_CLAIMED : claimed,
     command,
     reason,
+    break_glass,
     ticket,
     labels,
   }

@@ -23,7 +23,29 @@ export interface Session {
   readonly amr: readonly string[]
   /** Its greatest age. */
   readonly expiresAt: number
+  /** What its issuer signed; people's and agents' providers sign none. */
+  readonly signed: SignedContext
+  /** What may be asked for at most. */
+  readonly ceiling: Ceiling | undefined
+  /** `nonce` of the last sign-in, `""` where its flow carried none. */
+  readonly nonce: string
 }
+
+/** `""` where no issuer signed it. */
+export interface SignedContext {
+  readonly repository: string
+  readonly branch: string
+  readonly commit: string
+}
+
+/** Names; an absent list allows all. */
+export interface Ceiling {
+  readonly tasks?: readonly string[]
+  readonly environments?: readonly string[]
+  readonly targets?: readonly string[]
+}
+
+const UNSIGNED: SignedContext = { repository: '', branch: '', commit: '' }
 
 /** Why a session ended. */
 export type SessionEnd = 'logout' | 'idle' | 'max-age' | 'revoked'
@@ -81,6 +103,9 @@ export class Sessions {
       expires_at: now + this.#limits.maxAge * 1000,
       ended_at: null,
       ended_by: null,
+      signed: null,
+      ceiling: null,
+      parent_sid: null,
     }
     await tx.insertInto('sessions').values(row).execute()
     await this.#audit.append(tx, {
@@ -182,6 +207,9 @@ export class Sessions {
       acr: row.acr,
       amr: JSON.parse(row.amr) as string[],
       expiresAt: row.expires_at,
+      signed: row.signed === null ? UNSIGNED : (JSON.parse(row.signed) as SignedContext),
+      ceiling: row.ceiling === null ? undefined : (JSON.parse(row.ceiling) as Ceiling),
+      nonce: row.nonce,
     }
   }
 }
@@ -206,5 +234,6 @@ function signInOf(identity: VerifiedIdentity) {
     authenticated_at: identity.authTime === undefined ? null : identity.authTime * 1000,
     acr: identity.acr ?? '',
     amr: JSON.stringify(identity.amr ?? []),
+    nonce: identity.nonce ?? '',
   }
 }

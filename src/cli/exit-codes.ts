@@ -7,6 +7,9 @@ export const EXIT = { ok: 0, error: 1, usage: 2 } as const
 const EXIT_CODES: Partial<Record<ErrorCode, number>> = {
   usage: 2,
   denied: 3,
+  approval_denied: 3,
+  approval_pending: 6,
+  insufficient_user_authentication: 4,
   limit_reached: 3,
   sign_in_denied: 3,
   not_signed_in: 4,
@@ -22,6 +25,7 @@ const WRAPPER_CODES: Partial<Record<ErrorCode, number>> = {
   command_not_executable: 126,
   command_not_found: 127,
   cancelled: 130,
+  approval_pending: 6,
 }
 
 /** The exit code for an error; `wraps`: of `jit exec`, where codes below 125 are the child's. */

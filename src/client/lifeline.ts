@@ -169,7 +169,7 @@ export class Lifeline {
     else if (message.type === 'problem') this.#refuse(problemError(message.problem))
     else if (message.type === 'revoked') {
       this.#end({ kind: 'revoked', endedBy: message.ended_by, reason: message.reason })
-    } else {
+    } else if (message.type === 'released') {
       this.#release.resolve({ kind: 'released', receipt: message.receipt })
       this.#end({ kind: 'revoked', endedBy: message.receipt.ended_by, reason: '' })
     }

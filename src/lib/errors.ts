@@ -25,6 +25,11 @@ export const ERROR_CODES = [
   'broker_untrusted',
   // what was decided
   'denied',
+  'approval_pending',
+  'approval_denied',
+  'request_lapsed',
+  'request_changed',
+  'insufficient_user_authentication',
   'limit_reached',
   // what is out of reach
   'broker_unreachable',

@@ -1,5 +1,6 @@
 import type { PolicyJson } from '@cedar-policy/cedar-wasm/nodejs'
 import { Principal } from '../protocol/principal.ts'
+import { APPROVAL_METHODS } from './question.ts'
 import {
   BUILT_IN_ACTIONS,
   DELIVERIES,
@@ -43,6 +44,7 @@ function namesOf(vocabulary: Vocabulary): Names {
       ['resource.task', { what: 'task', names: tasks }],
       ['resource.kind', { what: 'kind of principal', names: Principal.entries.kind.options }],
       ['context.delivery', { what: 'delivery', names: DELIVERIES }],
+      ['context.method', { what: 'method', names: APPROVAL_METHODS }],
     ]),
   }
 }

@@ -1,6 +1,6 @@
 import type { Principal } from '../protocol/principal.ts'
 import type { ClaimedContext, Command } from '../protocol/request.ts'
-import type { BuiltInAction, Delivery } from './vocabulary.ts'
+import type { Delivery } from './vocabulary.ts'
 
 /** How and when the principal signed in. */
 interface Authentication {
@@ -9,6 +9,12 @@ interface Authentication {
   readonly amr: readonly string[]
   /** `auth_time`, in milliseconds since the epoch; unknown counts as long ago. */
   readonly at: number | undefined
+}
+
+/** Whether a commit is on its branch at the forge, and the branch protected; false where unknown. */
+export interface ForgeAnswer {
+  readonly commitOnBranch: boolean
+  readonly branchProtected: boolean
 }
 
 /** What a request for a task is decided on, beside who, what and where. */
@@ -20,8 +26,11 @@ export interface RequestContext {
     readonly commit: string
   }
   readonly claimed: ClaimedContext
+  /** What the forge says of it. */
+  readonly forge?: ForgeAnswer
   readonly command: Command
   readonly reason: string
+  readonly breakGlass: boolean
   readonly ticket: string
   readonly labels: Readonly<Record<string, string | boolean | number>>
   /** Seconds. */
@@ -44,20 +53,29 @@ export interface TaskQuestion {
   readonly context: RequestContext
 }
 
-/** The grant that is to be seen or revoked. */
+/** The grant that is to be seen, approved or revoked. */
 export interface GrantResource {
   readonly id: string
-  readonly principal: { readonly kind: Principal['kind']; readonly id: string }
+  readonly principal: Pick<Principal, 'kind' | 'id' | 'owner'>
   readonly environment: string
   readonly task: string
   readonly tier: string
 }
 
-/** May this principal see or revoke this grant, or read the audit log? */
+/** How an approver showed who they are: with their session, or a sign-in newer than the request. */
+export const APPROVAL_METHODS = ['session', 'reauth'] as const
+export type ApprovalMethod = (typeof APPROVAL_METHODS)[number]
+
+/** May this principal see, approve or revoke this grant, or read the audit log? */
 export type BuiltInQuestion = {
   readonly principal: Principal
   readonly context: Pick<RequestContext, 'authentication' | 'now'>
 } & (
-  | { readonly action: Exclude<BuiltInAction, 'audit'>; readonly grant: GrantResource }
+  | { readonly action: 'view' | 'revoke'; readonly grant: GrantResource }
+  | {
+      readonly action: 'approve'
+      readonly grant: GrantResource
+      readonly method: ApprovalMethod
+    }
   | { readonly action: 'audit' }
 )

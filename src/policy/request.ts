@@ -46,6 +46,7 @@ export function builtInCall(question: BuiltInQuestion, vocabulary: Vocabulary): 
     context: {
       time: timeOf(question.context.now),
       authentication: authenticationOf(question.context),
+      ...(question.action === 'approve' ? { method: question.method } : {}),
     },
     entities: [...who.entities, ...on.entities],
   }
@@ -80,7 +81,8 @@ function grantEntities(grant: GrantResource): Entities {
   const uid = { type: 'Grant', id: grant.id }
   const environment = { type: 'Environment', id: grant.environment }
   const { principal, task, tier } = grant
-  const attrs = { principal: principal.id, kind: principal.kind, task, tier }
+  const { id, kind, owner = '' } = principal
+  const attrs = { principal: id, kind, owner, task, tier }
   return {
     uid,
     entities: [
@@ -106,6 +108,8 @@ function taskContext(context: RequestContext, vocabulary: Vocabulary) {
       branch: claimed.branch,
       commit: claimed.commit,
       dirty: claimed.dirty,
+      commitOnBranch: context.forge?.commitOnBranch ?? false,
+      branchProtected: context.forge?.branchProtected ?? false,
     },
     command: {
       program: command.argv[0]?.split('/').at(-1) ?? '',
@@ -114,6 +118,7 @@ function taskContext(context: RequestContext, vocabulary: Vocabulary) {
       arguments: command.argv.slice(1),
     },
     reason: context.reason,
+    breakGlass: context.breakGlass,
     ticket: context.ticket,
     labels: labelsOf(context.labels, vocabulary),
     ttl: whole(context.ttl, 'ttl'),

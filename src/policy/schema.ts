@@ -1,5 +1,10 @@
 import type { SchemaJson, TypeOfAttribute } from '@cedar-policy/cedar-wasm/nodejs'
-import { BUILT_IN_ACTIONS, type LabelType, type Vocabulary } from './vocabulary.ts'
+import {
+  BUILT_IN_ACTIONS,
+  type BuiltInAction,
+  type LabelType,
+  type Vocabulary,
+} from './vocabulary.ts'
 
 type Attributes = Record<string, TypeOfAttribute<string>>
 
@@ -46,7 +51,15 @@ function taskContext(vocabulary: Vocabulary) {
     branch: STRING,
     commit: STRING,
     // What the client says.
-    claimed: record({ repository: STRING, branch: STRING, commit: STRING, dirty: BOOLEAN }),
+    claimed: record({
+      repository: STRING,
+      branch: STRING,
+      commit: STRING,
+      dirty: BOOLEAN,
+      // What the forge says of them: false as well where nobody could be asked.
+      commitOnBranch: BOOLEAN,
+      branchProtected: BOOLEAN,
+    }),
     command: record({
       program: STRING,
       executable: STRING,
@@ -54,6 +67,7 @@ function taskContext(vocabulary: Vocabulary) {
       arguments: STRINGS,
     }),
     reason: STRING,
+    breakGlass: BOOLEAN,
     ticket: STRING,
     labels: record(labels),
     // What the broker knows.
@@ -87,24 +101,33 @@ export function taskSchema(vocabulary: Vocabulary): SchemaJson<string> {
 
 /** The strict schema of policies on the broker itself: others' grants and the audit log. */
 export function builtInSchema(): SchemaJson<string> {
-  const context = record({ time: TIME, authentication: AUTHENTICATION })
-  const on = (resourceType: string) => ({
-    appliesTo: { principalTypes: PRINCIPALS, resourceTypes: [resourceType], context },
+  const common = { time: TIME, authentication: AUTHENTICATION }
+  const on = (action: BuiltInAction) => ({
+    appliesTo: {
+      principalTypes: PRINCIPALS,
+      resourceTypes: [action === 'audit' ? 'Broker' : 'Grant'],
+      // How the approver showed who they are: with their session, or a sign-in newer than the request.
+      context: record(action === 'approve' ? { ...common, method: STRING } : common),
+    },
   })
   return {
     '': {
       entityTypes: {
         ...PRINCIPAL_TYPES,
-        // `principal` and `kind`: whose grant it is.
+        // `principal`, `kind` and `owner` ("" unless an agent's): whose grant it is.
         Grant: {
           memberOfTypes: ['Environment'],
-          shape: record({ principal: STRING, kind: STRING, task: STRING, tier: STRING }),
+          shape: record({
+            principal: STRING,
+            kind: STRING,
+            owner: STRING,
+            task: STRING,
+            tier: STRING,
+          }),
         },
         Broker: {},
       },
-      actions: Object.fromEntries(
-        BUILT_IN_ACTIONS.map((action) => [action, on(action === 'audit' ? 'Broker' : 'Grant')]),
-      ),
+      actions: Object.fromEntries(BUILT_IN_ACTIONS.map((action) => [action, on(action)])),
     },
   }
 }

@@ -6,11 +6,8 @@ export type Sensitivity = (typeof SENSITIVITIES)[number]
 export const DELIVERIES = ['env'] as const
 export type Delivery = (typeof DELIVERIES)[number]
 
-/** Actions that are the broker's own: no task may be called like one of them. */
-export const RESERVED_ACTIONS = ['view', 'revoke', 'audit', 'approve'] as const
-
-/** The built-in actions that policies decide on beside tasks. */
-export const BUILT_IN_ACTIONS = ['view', 'revoke', 'audit'] as const
+/** Actions that are the broker's own, decided on beside tasks: no task may be called like one of them. */
+export const BUILT_IN_ACTIONS = ['view', 'revoke', 'approve', 'audit'] as const
 export type BuiltInAction = (typeof BUILT_IN_ACTIONS)[number]
 
 export type LabelType = 'string' | 'bool' | 'long'
@@ -18,6 +15,10 @@ export type LabelType = 'string' | 'bool' | 'long'
 /** Every name that a policy may use, from `broker.yaml`: anything else in a policy is a mistake. */
 export interface Vocabulary {
   readonly groups: readonly string[]
+  /** The groups that may be asked to approve. */
+  readonly approvers: readonly string[]
+  /** Authentication contexts that a fresh sign-in may be asked for. */
+  readonly acr: readonly string[]
   readonly environments: Readonly<Record<string, { readonly tier: string }>>
   readonly tasks: readonly string[]
   readonly targets: Readonly<

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Obligation } from './obligation.ts'
 import { Principal } from './principal.ts'
 import { ClaimedContext, Command } from './request.ts'
 import { Name, Timestamp, text } from './values.ts'
@@ -10,6 +11,8 @@ export type Revocability = v.InferOutput<typeof Revocability>
 export const GrantState = v.picklist([
   'requested',
   'denied',
+  'pending',
+  'approved',
   'refused',
   'active',
   'revoking',
@@ -53,6 +56,7 @@ export const GrantContext = v.object({
   claimed: ClaimedContext,
   command: Command,
   reason: v.string(),
+  break_glass: v.optional(v.boolean(), false),
   ticket: v.string(),
   labels: v.record(v.string(), v.union([v.string(), v.boolean(), v.number()])),
 })
@@ -70,6 +74,9 @@ export const Grant = v.object({
   /** The deadline; absent until the grant is active. */
   expires_at: v.exactOptional(Timestamp),
   ended_by: v.exactOptional(EndedBy),
+  /** Of a request that waits: what for, and when it lapses. */
+  obligation: v.exactOptional(Obligation),
+  lapses_at: v.exactOptional(Timestamp),
   leases: v.array(Lease),
 })
 export type Grant = v.InferOutput<typeof Grant>

@@ -1,7 +1,8 @@
 import * as v from 'valibot'
 import { EndedBy, Receipt, Revocability } from './grant.ts'
+import { Obligation } from './obligation.ts'
 import { Problem } from './problem.ts'
-import { GrantRequest } from './request.ts'
+import { ClaimedContext, Command, GrantRequest } from './request.ts'
 import { Name, Timestamp, text, VariableName } from './values.ts'
 
 /** Close codes of the lifeline (RFC 6455 section 7.4.2, private use). */
@@ -48,7 +49,22 @@ export const ClientMessage = v.variant('type', [
     secret: text(128),
     received: v.boolean(),
   }),
+  /** Uses a request that was approved: principal, command and context must be what was approved. */
+  v.strictObject({
+    type: v.literal('redeem'),
+    grant: GrantId,
+    claimed: ClaimedContext,
+    command: Command,
+  }),
+  /** The person has signed in again, as `pending` wanted: decide once more. */
+  v.strictObject({ type: v.literal('continue'), grant: GrantId }),
+  /** The pending request is to outlive this connection: the broker closes with `done`. */
+  v.strictObject({ type: v.literal('detach'), grant: GrantId }),
   v.strictObject({ type: v.literal('received'), grant: GrantId }),
+  /** Where the client stands now: policy decides again in the new context. */
+  v.strictObject({ type: v.literal('context'), grant: GrantId, claimed: ClaimedContext }),
+  /** More time: answered by `renewed` after a fresh decision, or by a problem. */
+  v.strictObject({ type: v.literal('renew'), grant: GrantId }),
   /** The client is about to be stopped by the terminal (Ctrl-Z): hold the grant for a while. */
   v.strictObject({ type: v.literal('suspend'), grant: GrantId }),
   v.strictObject({ type: v.literal('release'), grant: GrantId, outcome: CommandOutcome }),
@@ -63,6 +79,8 @@ export const DeliveredCredential = v.object({
   handle: v.string(),
   revocability: Revocability,
   expires_at: Timestamp,
+  /** Whether its deadline can be moved while a process holds it. */
+  renewable: v.boolean(),
   /** Variables to set. */
   env: v.record(VariableName, v.string()),
   /** Variables to remove first, because tools of this kind would prefer them. */
@@ -94,8 +112,19 @@ export const ServerMessage = v.variant('type', [
     /** Seconds. */
     ttl: v.number(),
   }),
+  /** Policy wants something first; `granted` follows when it is there. */
+  v.object({
+    type: v.literal('pending'),
+    grant: GrantId,
+    obligation: Obligation,
+    /** The policies that want it. */
+    policies: v.array(v.string()),
+    lapses_at: Timestamp,
+  }),
   v.object({ type: v.literal('granted'), ...Handover }),
   v.object({ type: v.literal('resumed'), ...Handover }),
+  /** A fresh decision moved the deadline. */
+  v.object({ type: v.literal('renewed'), grant: GrantId, expires_at: Timestamp }),
   /** The grant was ended by the broker: stop the child. The receipt follows as `released`. */
   v.object({ type: v.literal('revoked'), grant: GrantId, ended_by: EndedBy, reason: v.string() }),
   v.object({ type: v.literal('released'), grant: GrantId, receipt: Receipt }),

@@ -9,6 +9,9 @@ export const Problem = v.object({
   code: v.string(),
   detail: v.string(),
   hint: v.exactOptional(v.string()),
+  /** For `insufficient_user_authentication` (RFC 9470 section 3). */
+  max_age: v.exactOptional(v.number()),
+  acr_values: v.exactOptional(v.array(v.string())),
   /** For a denial: the ids of the policies that said so. */
   policies: v.exactOptional(v.array(v.string())),
 })

@@ -47,6 +47,8 @@ export const AuthorizationDetails = v.strictObject({
   /** Absent: the shortest default of the targets. */
   ttl: v.exactOptional(Seconds),
   reason: text(2000),
+  /** An emergency: only where policy permits it, told to all approvers, and listed until acknowledged. */
+  break_glass: v.optional(v.boolean(), false),
   ticket: text(256),
   labels: v.record(Name, v.union([text(256), v.boolean(), v.pipe(v.number(), v.safeInteger())])),
   claimed: ClaimedContext,

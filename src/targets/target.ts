@@ -88,6 +88,15 @@ export interface Target {
   mint(lease: LeaseIntent, signal: AbortSignal): Promise<Minted>
   /** Undoes it; already gone is success. */
   revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome>
+  /**
+   * Moves the deadline of a live credential, where that works while a process holds it.
+   * @param until milliseconds since the epoch
+   */
+  extend?(
+    lease: { readonly handle: string; readonly externalId?: string },
+    until: number,
+    signal: AbortSignal,
+  ): Promise<void>
   /** This ledger's handles that exist at the target, for the sweep. */
   sweep?(handlePrefix: string, signal: AbortSignal): AsyncIterable<string>
   /** For kinds whose credentials others check by introspection (RFC 7662): who may ask, and about which audience. */

@@ -369,6 +369,7 @@ export function request(details: Partial<AuthorizationDetails> = {}): Authorizat
     task: 'deploy',
     targets: ['shop'],
     reason: '',
+    break_glass: false,
     ticket: '',
     labels: {},
     claimed: { repository: 'github.com/acme/shop', branch: 'main', commit: '', dirty: false },

@@ -7,6 +7,8 @@ import type { Principal } from '../../src/protocol/principal.ts'
 
 const vocabulary: Vocabulary = {
   groups: ['platform-oncall', 'jit-admins'],
+  approvers: ['platform-oncall'],
+  acr: [],
   environments: {
     dev: { tier: 'development' },
     staging: { tier: 'staging' },
@@ -37,6 +39,7 @@ const context: RequestContext = {
   claimed: { repository: '', branch: '', commit: '', dirty: false },
   command: { argv: ['true'], directory: '/', executable: '/bin/true' },
   reason: '',
+  breakGlass: false,
   ticket: '',
   labels: {},
   ttl: 900,

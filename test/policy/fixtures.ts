@@ -6,6 +6,8 @@ import type { Principal } from '../../src/protocol/principal.ts'
 
 export const vocabulary: Vocabulary = {
   groups: ['shop-devs', 'platform-oncall', 'jit-admins'],
+  approvers: ['platform-oncall'],
+  acr: [],
   environments: { dev: { tier: 'development' }, prod: { tier: 'production' } },
   tasks: ['plan', 'deploy'],
   targets: {
@@ -39,6 +41,7 @@ export const context: RequestContext = {
     executable: '/usr/bin/terraform',
   },
   reason: '',
+  breakGlass: false,
   ticket: '',
   labels: {},
   ttl: 900,

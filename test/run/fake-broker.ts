@@ -42,6 +42,7 @@ export function credential(env: Record<string, string>, unset: string[] = []): D
     handle: 'j12345abcdefghijklmnopqrstuvwxyz',
     revocability: 'hard',
     expires_at: new Date(Date.now() + 900_000).toISOString(),
+    renewable: false,
     env,
     unset,
   }

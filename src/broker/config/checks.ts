@@ -1,13 +1,13 @@
 import type { Mistake, Path } from '../../lib/document.ts'
 import { nearest } from '../../lib/nearest.ts'
 import { isSettableVariable } from '../../lib/variables.ts'
-import { RESERVED_ACTIONS } from '../../policy/vocabulary.ts'
+import { BUILT_IN_ACTIONS } from '../../policy/vocabulary.ts'
 import type { TargetKind } from '../../targets/target.ts'
 import type { BrokerFile } from './schema.ts'
 import { placeholdersOf } from './template.ts'
 import { isLoopback, isMap, isSecure, issuerKey } from './values.ts'
 
-const RESERVED_TASKS: ReadonlySet<string> = new Set(RESERVED_ACTIONS)
+const RESERVED_TASKS: ReadonlySet<string> = new Set(BUILT_IN_ACTIONS)
 const PASSWORD_IN_URL = /^[a-z][a-z0-9+.-]*:\/\/[^\s/@]*:[^\s/@]+@/i
 
 /** What no schema of one value can see: names that must be declared elsewhere, and what is safe. */

@@ -44,6 +44,10 @@ export interface BrokerConfig {
   readonly identity: readonly IdentityConfig[]
   readonly groups: readonly string[]
   readonly approvers: readonly string[]
+  /** Seconds that a request waits. */
+  readonly approval: { readonly lapse: number }
+  /** Authentication contexts that a fresh sign-in may be asked for. */
+  readonly acr: readonly string[]
   readonly tasks: readonly string[]
   readonly environments: Readonly<Record<string, { readonly tier: string }>>
   readonly labels: Readonly<Record<string, LabelType>>
@@ -61,6 +65,14 @@ export function vocabularyOf(config: BrokerConfig): Vocabulary {
     ([name, { environment, sensitivity, type }]) =>
       [name, { environment, sensitivity, type }] as const,
   )
-  const { groups, environments, tasks, labels } = config
-  return { groups, environments, tasks, labels, targets: Object.fromEntries(targets) }
+  const { groups, approvers, acr, environments, tasks, labels } = config
+  return {
+    groups,
+    approvers,
+    acr,
+    environments,
+    tasks,
+    labels,
+    targets: Object.fromEntries(targets),
+  }
 }

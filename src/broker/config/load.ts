@@ -137,7 +137,7 @@ function resolvePaths(file: BrokerFile, directory: string) {
 
 function settings(file: BrokerFile) {
   const url = file.url.replace(/\/+$/, '')
-  const { listen, groups, approvers, environments, labels, lifeline, session } = file
+  const { listen, groups, approvers, approval, acr, environments, labels, lifeline, session } = file
   return {
     url,
     grantsIssuer: file.grants?.issuer ?? `${url}/grants`,
@@ -148,7 +148,7 @@ function settings(file: BrokerFile) {
       scopes: rest.scopes,
       verificationHosts: rest.verification_hosts,
     })),
-    ...{ listen, groups, approvers, environments, labels },
+    ...{ listen, groups, approvers, approval, acr, environments, labels },
     tasks: Object.keys(file.tasks),
     dangerouslyAllowPlainHttp: file.dangerously_allow_plain_http,
     limits: { grantsPerPrincipal: file.limits.grants_per_principal },

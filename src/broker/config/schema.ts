@@ -50,6 +50,16 @@ export const TARGET_KEYS = {
   env: v.optional(mapOf(VariableName, Text), {}),
 }
 
+/** As many as "what if" is asked for: each makes a denial dearer. */
+const atMost = <const List extends v.GenericSchema<unknown, readonly string[]>>(
+  most: number,
+  of: List,
+) =>
+  v.pipe(
+    of,
+    v.check((entries) => entries.length <= most, `expected at most ${most}`),
+  )
+
 const LABEL = 'expected string, bool or long'
 
 /** `broker.yaml`, kinds of targets aside. Durations come out as seconds. */
@@ -62,7 +72,9 @@ export const BrokerFile = map({
   policies: Text,
   identity: v.pipe(list(Identity), v.minLength(1, 'expected at least one identity provider')),
   groups: v.optional(list(Name), []),
-  approvers: v.optional(list(Name), []),
+  approvers: v.optional(atMost(8, list(Name)), []),
+  approval: v.optional(map({ lapse: v.optional(Duration, '30m') }), {}),
+  acr: v.optional(atMost(4, list(Text)), []),
   tasks: mapOf(Name, v.nullish(map({}))),
   environments: mapOf(Name, map({ tier: Name })),
   labels: v.optional(mapOf(Name, v.picklist(['string', 'bool', 'long'], LABEL)), {}),

@@ -27,6 +27,7 @@ const initial: Migration = {
     await createSessions(db)
     await createGrants(db)
     await createLeases(db)
+    await createApprovals(db)
     await db.schema
       .createTable('audit')
       .addColumn('seq', 'integer', (c) => c.primaryKey())
@@ -56,6 +57,10 @@ async function createSessions(db: Kysely<unknown>): Promise<void> {
     .addColumn('expires_at', 'bigint', (c) => c.notNull())
     .addColumn('ended_at', 'bigint')
     .addColumn('ended_by', 'text')
+    .addColumn('signed', 'text')
+    .addColumn('ceiling', 'text')
+    .addColumn('parent_sid', 'text')
+    .addColumn('nonce', 'text', (c) => c.notNull().defaultTo(''))
     .execute()
   await db.schema
     .createIndex('sessions_open')
@@ -84,6 +89,10 @@ async function createGrants(db: Kysely<unknown>): Promise<void> {
     .addColumn('policy_version', 'text', (c) => c.notNull())
     .addColumn('state', 'text', (c) => c.notNull())
     .addColumn('requested_at', 'bigint', (c) => c.notNull())
+    .addColumn('lapses_at', 'bigint')
+    .addColumn('obligation', 'text')
+    .addColumn('wanted_by', 'text')
+    .addColumn('attended', 'integer', (c) => c.notNull().defaultTo(1))
     .addColumn('expires_at', 'bigint')
     .addColumn('resume_hash', 'text')
     .addColumn('resume_previous', 'text')
@@ -144,6 +153,20 @@ async function createLeases(db: Kysely<unknown>): Promise<void> {
     .on('leases')
     .columns(['next_attempt_at'])
     .where('next_attempt_at' as never, 'is not', null as never)
+    .execute()
+}
+
+async function createApprovals(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('approvals')
+    .addColumn('grant_id', 'text', (c) => c.notNull().references('grants.id'))
+    .addColumn('approver_id', 'text', (c) => c.notNull())
+    .addColumn('approver', 'text', (c) => c.notNull())
+    .addColumn('groups', 'text', (c) => c.notNull())
+    .addColumn('method', 'text', (c) => c.notNull())
+    .addColumn('subject_hash', 'text', (c) => c.notNull())
+    .addColumn('at', 'bigint', (c) => c.notNull())
+    .addPrimaryKeyConstraint('approvals_once', ['grant_id', 'approver_id'])
     .execute()
 }
 

@@ -11,6 +11,7 @@ export interface Schema {
   sessions: SessionRow
   grants: GrantRow
   leases: LeaseRow
+  approvals: ApprovalRow
   audit: { seq: number; at: number; event: string; grant_id: string | null; entry: string }
 }
 
@@ -42,6 +43,14 @@ export interface SessionRow {
   expires_at: number
   ended_at: number | null
   ended_by: string | null
+  /** What its issuer signed of repository, branch and commit: {@link SignedContext}. */
+  signed: string | null
+  /** What may be asked for at most: {@link Ceiling}. */
+  ceiling: string | null
+  /** The session that this one was delegated from, and ends with. */
+  parent_sid: string | null
+  /** `nonce` of the last sign-in's identity token. */
+  nonce: string
 }
 
 export interface GrantRow {
@@ -63,6 +72,14 @@ export interface GrantRow {
   policy_version: string
   state: GrantState
   requested_at: number
+  /** When a request that waits is over. */
+  lapses_at: number | null
+  /** What it waits for: {@link Obligation}. */
+  obligation: string | null
+  /** Ids of the policies that want it, JSON array. */
+  wanted_by: string | null
+  /** Whether it ends with the connection that asked. */
+  attended: number
   expires_at: number | null
   /** SHA-256 of the one-time resume secret. */
   resume_hash: string | null
@@ -72,6 +89,20 @@ export interface GrantRow {
   received: number
   ended_by: EndedBy | null
   ended_at: number | null
+}
+
+/** One person's yes to one request. */
+export interface ApprovalRow {
+  grant_id: string
+  approver_id: string
+  /** {@link Principal} */
+  approver: string
+  /** The approver groups it counts for, JSON array. */
+  groups: string
+  method: 'session' | 'reauth'
+  /** Of what was shown: an approval of anything else counts for nothing. */
+  subject_hash: string
+  at: number
 }
 
 export interface LeaseRow {
