@@ -34,6 +34,26 @@ function challenge(c: Context, problem: Problem, url: string): string {
   if (c.req.path.startsWith('/grants/')) return 'Basic realm="introspection", charset="UTF-8"'
   const metadata = `resource_metadata="${url}/.well-known/oauth-protected-resource"`
   if (c.req.header('Authorization') === undefined) return `DPoP ${metadata}`
+  if (problem.code === 'insufficient_user_authentication') return stepUpChallenge(problem, metadata)
   const error = problem.code.startsWith('proof_') ? 'invalid_dpop_proof' : 'invalid_token'
   return `DPoP error="${error}", ${metadata}`
+}
+
+/** RFC 9470 section 3: which sign-in the same request would be granted with. */
+function stepUpChallenge(problem: Problem, metadata: string): string {
+  const parameters = [
+    'error="insufficient_user_authentication"',
+    `error_description="${quotable(problem.detail)}"`,
+    ...(problem.max_age === undefined ? [] : [`max_age="${problem.max_age}"`]),
+    ...(problem.acr_values?.length
+      ? [`acr_values="${quotable(problem.acr_values.join(' '))}"`]
+      : []),
+    metadata,
+  ]
+  return `DPoP ${parameters.join(', ')}`
+}
+
+/** The characters that RFC 6750 section 3 allows in a quoted parameter. */
+function quotable(text: string): string {
+  return text.replace(/["\\]/g, "'").replace(/[^\x20-\x7e]/g, '?')
 }

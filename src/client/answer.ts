@@ -1,4 +1,4 @@
-import { ERROR_CODES, type ErrorCode, JitError } from '../lib/errors.ts'
+import { ERROR_CODES, type ErrorCode, JitError, type WantedSignIn } from '../lib/errors.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import type { HttpAnswer } from '../lib/http.ts'
 import { parseJson, type Schema } from '../protocol/parse.ts'
@@ -22,11 +22,15 @@ export function requireSuccess(answer: HttpAnswer): void {
 export function problemError(problem: Problem): JitError {
   const code = isErrorCode(problem.code) ? problem.code : codeOf(problem.status)
   const hint = problem.hint ?? hintOf(code)
-  return new JitError(
-    code,
-    escapeForDisplay(problem.detail || problem.title),
-    hint === undefined ? {} : { hint: escapeForDisplay(hint) },
-  )
+  return new JitError(code, escapeForDisplay(problem.detail || problem.title), {
+    ...(hint === undefined ? {} : { hint: escapeForDisplay(hint) }),
+    ...(code === 'insufficient_user_authentication' && { signIn: signInOf(problem) }),
+  })
+}
+
+/** What isn't said is asked of the person in full: any sign-in, but one of right now. */
+function signInOf({ max_age = 0, acr_values = [] }: Problem): WantedSignIn {
+  return { max_age, acr_values }
 }
 
 function errorOf(answer: HttpAnswer): JitError {

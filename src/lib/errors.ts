@@ -49,16 +49,31 @@ export const ERROR_CODES = [
 ] as const
 export type ErrorCode = (typeof ERROR_CODES)[number]
 
+/** The sign-in that would help, in the terms of RFC 9470 section 3. */
+export interface WantedSignIn {
+  /** Seconds since the person really signed in, at most. */
+  readonly max_age: number
+  /** One of these authentication contexts; none named: any. */
+  readonly acr_values: readonly string[]
+}
+
 /** The one error type: a stable code, a message for people, and what to do about it. */
 export class JitError extends Error {
   override readonly name = 'JitError'
   readonly code: ErrorCode
   readonly hint: string | undefined
+  /** With `insufficient_user_authentication` alone. */
+  readonly signIn: WantedSignIn | undefined
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; cause?: unknown; signIn?: WantedSignIn } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.hint = options.hint
+    this.signIn = options.signIn
   }
 
   /** What was thrown, as a `JitError`: anything unforeseen is `internal`. */

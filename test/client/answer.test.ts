@@ -41,6 +41,16 @@ test('a broker’s code, detail and hint arrive as they are', () => {
   })
 })
 
+test('a sign-in that the broker wants arrives with the error; what it does not say is asked in full', () => {
+  const wanting = (fields: object) => {
+    const body = problem({ code: 'insufficient_user_authentication', status: 401, ...fields })
+    return expect(read(401, body))
+  }
+  const signIn = { max_age: 300, acr_values: ['urn:acme:mfa'] }
+  wanting(signIn).toThrow(expect.objectContaining({ signIn }))
+  wanting({}).toThrow(expect.objectContaining({ signIn: { max_age: 0, acr_values: [] } }))
+})
+
 test('a code of a newer broker falls back to the status', () => {
   const body = problem({ code: 'quota_of_tomorrow', status: 429 })
   expect(thrownBy(read(429, body)).code).toBe('limit_reached')
