@@ -1,3 +1,4 @@
+import { type Hypothesis, suppose } from './obligations.ts'
 import type { ParsedPolicy } from './parsed.ts'
 import { authorize, type PolicyTexts, type PreparedCall } from './prepared.ts'
 import type { BuiltInQuestion, TaskQuestion } from './question.ts'
@@ -19,6 +20,13 @@ export type Decision =
       readonly policies: readonly string[]
       readonly errors: readonly string[]
     }
+
+/** A question that was put, and what its answer would be if. */
+export interface Asked {
+  readonly decision: Decision
+  /** The answer to the same question in the context of a hypothesis. Never throws. */
+  under(hypothesis: Hypothesis): Decision
+}
 
 /** A set of policies that was checked as a whole. Decides; holds no state. */
 export class PolicySet {
@@ -53,6 +61,15 @@ export class PolicySet {
   /** May this principal do this task at this target, now and in this context? Never throws. */
   decide(question: TaskQuestion): Decision {
     return answer(this.#tasks, () => taskCall(question, this.#vocabulary))
+  }
+
+  /** `decide`, to go on with: cheaper than deciding again in a changed context. */
+  ask(question: TaskQuestion): Asked {
+    return {
+      decision: this.decide(question),
+      under: (hypothesis) =>
+        this.decide({ ...question, context: suppose(question.context, hypothesis) }),
+    }
   }
 
   /** May this principal see or revoke another's grant, or read the audit log? Never throws. */
