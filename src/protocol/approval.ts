@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { GrantContext, GrantState } from './grant.ts'
+import { Grant, GrantContext, GrantState } from './grant.ts'
 import { Obligation } from './obligation.ts'
 import { Principal } from './principal.ts'
 import { Name, Timestamp, text } from './values.ts'
@@ -53,7 +53,11 @@ export const ApprovalRequest = v.object({
 export type ApprovalRequest = v.InferOutput<typeof ApprovalRequest>
 
 /** `GET /v1/approvals`: the requests that wait for whoever asks, oldest first. */
-export const ApprovalRequests = v.object({ requests: v.array(ApprovalRequest) })
+export const ApprovalRequests = v.object({
+  requests: v.array(ApprovalRequest),
+  /** Grants taken by breaking the glass that nobody has acknowledged yet. */
+  unacknowledged: v.optional(v.array(Grant), []),
+})
 export type ApprovalRequests = v.InferOutput<typeof ApprovalRequests>
 
 /** `POST /v1/grants/{id}/approve` */

@@ -74,6 +74,8 @@ export const Grant = v.object({
   /** The deadline; absent until the grant is active. */
   expires_at: v.exactOptional(Timestamp),
   ended_by: v.exactOptional(EndedBy),
+  /** What was asked for: there is no lease yet while it waits. */
+  targets: v.exactOptional(v.array(Name)),
   /** Of a request that waits: what for, and when it lapses. */
   obligation: v.exactOptional(Obligation),
   lapses_at: v.exactOptional(Timestamp),
@@ -117,6 +119,10 @@ export const Receipt = v.object({
   log: LogPosition,
 })
 export type Receipt = v.InferOutput<typeof Receipt>
+
+/** `POST /v1/grants/{id}/revoke` of a request that waited: nothing was minted, so there is no receipt. */
+export const Withdrawal = v.object({ grant: v.string(), state: GrantState })
+export type Withdrawal = v.InferOutput<typeof Withdrawal>
 
 /** `POST /v1/revoke` */
 export const Receipts = v.object({ receipts: v.array(Receipt) })

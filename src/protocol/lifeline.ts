@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Approval } from './approval.ts'
 import { EndedBy, Receipt, Revocability } from './grant.ts'
 import { Obligation } from './obligation.ts'
 import { Problem } from './problem.ts'
@@ -121,6 +122,8 @@ export const ServerMessage = v.variant('type', [
     policies: v.array(v.string()),
     lapses_at: Timestamp,
   }),
+  /** Who said yes to a request that waited; `granted` follows. */
+  v.object({ type: v.literal('approved'), grant: GrantId, approvals: v.array(Approval) }),
   v.object({ type: v.literal('granted'), ...Handover }),
   v.object({ type: v.literal('resumed'), ...Handover }),
   /** A fresh decision moved the deadline. */
