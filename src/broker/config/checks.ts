@@ -1,11 +1,12 @@
 import type { Mistake, Path } from '../../lib/document.ts'
+import { isMap } from '../../lib/document-schema.ts'
 import { nearest } from '../../lib/nearest.ts'
 import { isSettableVariable } from '../../lib/variables.ts'
 import { BUILT_IN_ACTIONS } from '../../policy/vocabulary.ts'
 import type { TargetKind } from '../../targets/target.ts'
 import type { BrokerFile } from './schema.ts'
 import { placeholdersOf } from './template.ts'
-import { isLoopback, isMap, isSecure, issuerKey } from './values.ts'
+import { isLoopback, isSecure, issuerKey } from './values.ts'
 
 const RESERVED_TASKS: ReadonlySet<string> = new Set(BUILT_IN_ACTIONS)
 const PASSWORD_IN_URL = /^[a-z][a-z0-9+.-]*:\/\/[^\s/@]*:[^\s/@]+@/i

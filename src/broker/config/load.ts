@@ -1,15 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import * as v from 'valibot'
-import { type ConfigDocument, type Mistake, type Path, readDocument } from '../../lib/document.ts'
+import { type ConfigDocument, readDocument } from '../../lib/document.ts'
+import { refuse, validateDocument } from '../../lib/document-schema.ts'
 import { JitError } from '../../lib/errors.ts'
 import { nearest } from '../../lib/nearest.ts'
-import type { Schema } from '../../protocol/parse.ts'
 import type { TargetKind } from '../../targets/target.ts'
 import { checkFile, checkTarget, inlineSecrets } from './checks.ts'
 import type { BrokerConfig, TargetConfig } from './config.ts'
 import { BrokerFile, TARGET_KEYS } from './schema.ts'
-import { keyMessage } from './values.ts'
 
 type Kinds = readonly TargetKind<unknown>[]
 
@@ -46,17 +44,13 @@ export function parseConfig({
 }): BrokerConfig {
   const document = readDocument(text, file)
   refuse(document, inlineSecrets(document.value))
-  const written = validate(document, BrokerFile, document.value, [])
+  const written = validateDocument(document, BrokerFile, { input: document.value })
   refuse(document, checkFile(written))
   const targets: Record<string, TargetConfig> = {}
   for (const name of Object.keys(written.targets)) {
     targets[name] = readTarget(document, { name, file: written, kinds })
   }
   return { file, directory, targets, ...resolvePaths(written, directory), ...settings(written) }
-}
-
-function refuse(document: ConfigDocument, mistakes: Iterable<Mistake>): void {
-  for (const mistake of mistakes) throw document.mistake(mistake)
 }
 
 function readTarget(
@@ -76,7 +70,11 @@ function readTarget(
     })
   }
   refuse(document, checkTarget(name, kind, file))
-  const settings = validate(document, kind.config, own, path)
+  const settings = validateDocument(document, kind.config, {
+    input: own,
+    under: path,
+    known: TARGET_NAMES,
+  })
   const max = ttl.max ?? Math.max(DEFAULT_MAX_TTL, ttl.default ?? 0)
   const times = { default: ttl.default ?? Math.min(DEFAULT_TTL, max), max }
   return { environment, type, sensitivity, ttl: times, env, kind, settings }
@@ -84,42 +82,6 @@ function readTarget(
 
 function raise(name: string): never {
   throw new JitError('internal', `target ${name} vanished`)
-}
-
-/** The file as the schema says, or the mistake that explains most: an unknown key before what it left missing. */
-function validate<T>(document: ConfigDocument, schema: Schema<T>, input: unknown, under: Path): T {
-  const result = v.safeParse(schema, input)
-  if (result.success) return result.output
-  const unknown = result.issues.find(({ expected }) => expected === 'never')
-  const issue = unknown ?? result.issues[0]
-  const path = (issue.path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)))
-  throw document.mistake({ path: [...under, ...path], message: explain(issue, schema, path) })
-}
-
-/** Valibot's own messages quote what was received, which may be a secret. */
-function explain(issue: v.BaseIssue<unknown>, schema: Schema<unknown>, path: Path): string {
-  if (!issue.message.startsWith('Invalid ')) return issue.message
-  if (issue.input === undefined) return 'expected a value: this key is required'
-  if (issue.expected === 'never') {
-    const known = [
-      ...knownKeys(schema, path.slice(0, -1)),
-      ...(path.length > 1 ? [] : TARGET_NAMES),
-    ]
-    return keyMessage(String(path.at(-1)), known)
-  }
-  return `expected ${issue.expected ?? 'another value'}`
-}
-
-/** The keys that a schema knows at a place; kinds bring schemas of their own. */
-function knownKeys(schema: unknown, path: Path): string[] {
-  const { pipe, wrapped, entries, value, item } = schema as Partial<Record<string, unknown>>
-  if (Array.isArray(pipe))
-    return pipe.flatMap((step) => knownKeys({ ...step, pipe: undefined }, path))
-  if (wrapped) return knownKeys(wrapped, path)
-  const [key, ...rest] = path
-  if (key === undefined) return Object.keys(entries ?? {})
-  const next = (entries as Record<string, unknown> | undefined)?.[key] ?? value ?? item
-  return next ? knownKeys(next, rest) : []
 }
 
 function resolvePaths(file: BrokerFile, directory: string) {

@@ -1,7 +1,8 @@
 import * as v from 'valibot'
+import { Duration, Flag, list, map, mapOf, Text } from '../../lib/document-schema.ts'
 import { SENSITIVITIES } from '../../policy/vocabulary.ts'
 import { Name, VariableName } from '../../protocol/values.ts'
-import { Count, Duration, Flag, list, map, mapOf, Reference, ServiceUrl, Text } from './values.ts'
+import { Count, Reference, ServiceUrl } from './values.ts'
 
 const LISTEN = 'expected HOST:PORT, such as 127.0.0.1:7420'
 

@@ -1,47 +1,4 @@
 import * as v from 'valibot'
-import { parseDuration } from '../../lib/duration.ts'
-import { nearest } from '../../lib/nearest.ts'
-
-export const isMap = (input: unknown): input is Record<string, unknown> =>
-  typeof input === 'object' && input !== null && !Array.isArray(input)
-
-const AnyMap = v.custom<Record<string, unknown>>(isMap, 'expected a map')
-
-/** What to say of a key that is unknown, and of one that is missing. */
-export function keyMessage(key: string, known: readonly string[]): string {
-  if (known.includes(key)) return 'expected a value: this key is required'
-  const meant = nearest(key, known)
-  return meant
-    ? `unknown key: did you mean '${meant}'?`
-    : `unknown key: expected ${known.join(', ')}`
-}
-
-/** A map with these keys and no others. */
-export function map<const Entries extends v.ObjectEntries>(entries: Entries) {
-  const known = Object.keys(entries)
-  const message = (issue: v.StrictObjectIssue) =>
-    keyMessage(String(issue.path?.at(-1)?.key ?? ''), known)
-  return v.pipe(AnyMap, v.strictObject(entries, message))
-}
-
-/** A map from names to one kind of thing. */
-export function mapOf<
-  const Key extends v.GenericSchema<string, string>,
-  const Value extends v.GenericSchema,
->(key: Key, value: Value) {
-  return v.pipe(AnyMap, v.record(key, value))
-}
-
-export const list = <const Item extends v.GenericSchema>(item: Item) =>
-  v.array(item, 'expected a list')
-
-export const Text = v.pipe(
-  v.string('expected text: quote what reads as a number or a boolean'),
-  v.minLength(1, 'expected text'),
-  v.maxLength(2048, 'expected at most 2048 characters'),
-)
-
-export const Flag = v.boolean('expected true or false')
 
 export const Count = (max: number) => {
   const message = `expected a whole number from 1 to ${max}`
@@ -52,24 +9,6 @@ export const Count = (max: number) => {
     v.maxValue(max, message),
   )
 }
-
-const LONGEST_SECONDS = 604_800
-const DURATION = 'expected a duration like 15m, 90s or 1h30m, at most 7d'
-
-/** `15m` → seconds, at most a week. */
-export const Duration = v.pipe(
-  v.string(DURATION),
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    try {
-      const seconds = parseDuration(dataset.value)
-      if (seconds <= LONGEST_SECONDS) return seconds
-    } catch {
-      // Said below, with the path.
-    }
-    addIssue({ message: DURATION })
-    return NEVER
-  }),
-)
 
 /** `env:NAME` or `file:PATH`: where a secret is, never the secret. */
 export const Reference = v.pipe(
