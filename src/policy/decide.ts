@@ -36,7 +36,9 @@ export class PolicySet {
   readonly descriptions: ReadonlyMap<string, string>
   /** How many policies there are. */
   readonly size: number
-  readonly #vocabulary: Vocabulary
+  /** Each of them, and what they may name: for those who look into policies, not to decide with. */
+  readonly policies: readonly ParsedPolicy[]
+  readonly vocabulary: Vocabulary
   readonly #tasks: PolicyTexts
   readonly #builtIn: PolicyTexts
 
@@ -50,17 +52,18 @@ export class PolicySet {
     const all = [...checked.tasks, ...checked.builtIn]
     this.version = checked.version
     this.size = all.length
+    this.policies = all
     this.descriptions = new Map(
       all.flatMap(({ id, description }) => (description ? [[id, description]] : [])),
     )
-    this.#vocabulary = checked.vocabulary
+    this.vocabulary = checked.vocabulary
     this.#tasks = texts(checked.tasks)
     this.#builtIn = texts(checked.builtIn)
   }
 
   /** May this principal do this task at this target, now and in this context? Never throws. */
   decide(question: TaskQuestion): Decision {
-    return answer(this.#tasks, () => taskCall(question, this.#vocabulary))
+    return answer(this.#tasks, () => taskCall(question, this.vocabulary))
   }
 
   /** `decide`, to go on with: cheaper than deciding again in a changed context. */
@@ -74,7 +77,7 @@ export class PolicySet {
 
   /** May this principal see or revoke another's grant, or read the audit log? Never throws. */
   decideOn(question: BuiltInQuestion): Decision {
-    return answer(this.#builtIn, () => builtInCall(question, this.#vocabulary))
+    return answer(this.#builtIn, () => builtInCall(question, this.vocabulary))
   }
 }
 

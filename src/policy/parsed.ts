@@ -10,6 +10,8 @@ import { BUILT_IN_ACTIONS, type Vocabulary } from './vocabulary.ts'
 export interface ParsedPolicy {
   readonly id: string
   readonly source: PolicySource
+  /** As Cedar understood it. */
+  readonly json: PolicyJson
   /** `@description("…")`: shown to those it refuses. */
   readonly description: string | undefined
   /** Whether it decides on tasks or on the broker's own actions; never on both. */
@@ -30,7 +32,13 @@ export function parsePolicy(source: PolicySource, vocabulary: Vocabulary): Parse
     })
   }
   checkLiterals(source, answer.json, vocabulary)
-  return { id, source, description: annotations?.description, on: subjectOf(source, answer.json) }
+  return {
+    id,
+    source,
+    json: answer.json,
+    description: annotations?.description,
+    on: subjectOf(source, answer.json),
+  }
 }
 
 function checkLiterals(source: PolicySource, policy: PolicyJson, vocabulary: Vocabulary): void {
