@@ -1,6 +1,6 @@
 import { JitError } from '../lib/errors.ts'
 import { newId } from '../lib/handle.ts'
-import type { Principal } from '../protocol/principal.ts'
+import type { Ceiling, Principal } from '../protocol/principal.ts'
 import type { AuditLog } from './audit.ts'
 import { takeProof } from './authenticate.ts'
 import type { BrokerConfig } from './config/config.ts'
@@ -36,13 +36,6 @@ export interface SignedContext {
   readonly repository: string
   readonly branch: string
   readonly commit: string
-}
-
-/** Names; an absent list allows all. */
-export interface Ceiling {
-  readonly tasks?: readonly string[]
-  readonly environments?: readonly string[]
-  readonly targets?: readonly string[]
 }
 
 const UNSIGNED: SignedContext = { repository: '', branch: '', commit: '' }
@@ -153,6 +146,16 @@ export class Sessions {
       .executeTakeFirst()
     if (!row || this.#endOf(row)) throw sessionEnded()
     return this.#view(row)
+  }
+
+  /** A session as it is, or was when it ended. */
+  async last(sid: string): Promise<Session | undefined> {
+    const row = await this.#store.db
+      .selectFrom('sessions')
+      .selectAll()
+      .where('sid', '=', sid)
+      .executeTakeFirst()
+    return row && this.#view(row)
   }
 
   /** Ends a session, once. @returns whether it was this call that ended it */

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import { Principal } from './principal.ts'
-import { Timestamp } from './values.ts'
+import { AgentName, Ceiling, Principal } from './principal.ts'
+import { Seconds, Timestamp } from './values.ts'
 
 /** RFC 8693 names. */
 export const TOKEN_EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -37,6 +37,20 @@ export const TokenResponse = v.object({
   principal: Principal,
 })
 export type TokenResponse = v.InferOutput<typeof TokenResponse>
+
+/**
+ * The claim `delegation` of the proof by which a person hands a session of their own on: signed with
+ * the key of that session, it holds for one new key alone.
+ */
+export const Delegation = v.strictObject({
+  /** RFC 7638 thumbprint of the new session's key. */
+  jkt: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/, 'expected a SHA-256 in base64url')),
+  agent: AgentName,
+  ceiling: v.optional(Ceiling, {}),
+  /** How long it is to last at most. */
+  expires_in: v.exactOptional(Seconds),
+})
+export type Delegation = v.InferOutput<typeof Delegation>
 
 /** RFC 6749 section 5.2. */
 export const OAuthError = v.object({

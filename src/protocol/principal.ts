@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { Timestamp, text } from './values.ts'
+import { Name, Timestamp, text } from './values.ts'
 
 /** Who asks. An agent always has an owner: the id of the person it acts for. */
 export const Principal = v.object({
@@ -15,10 +15,35 @@ export const Principal = v.object({
 })
 export type Principal = v.InferOutput<typeof Principal>
 
+/** What a copilot is called. No capitals, so that two that read alike are not two. */
+export const AgentName = v.pipe(
+  v.string(),
+  v.regex(
+    /^[a-z0-9][a-z0-9._-]{0,62}$/,
+    'expected the name of an agent: up to 63 of a-z 0-9 . _ -, a letter or digit first',
+  ),
+)
+
+const Names = v.pipe(
+  v.array(Name),
+  v.minLength(1, 'expected at least one name'),
+  v.maxLength(32, 'expected at most 32 names'),
+)
+
+/** What a delegated session may ask for at most; an absent list allows all. */
+export const Ceiling = v.strictObject({
+  tasks: v.exactOptional(Names),
+  environments: v.exactOptional(Names),
+  targets: v.exactOptional(Names),
+})
+export type Ceiling = v.InferOutput<typeof Ceiling>
+
 /** `GET /v1/whoami` */
 export const WhoAmI = v.object({
   principal: Principal,
   broker: v.string(),
   session_expires_at: Timestamp,
+  /** Of a session that was delegated with one. */
+  ceiling: v.exactOptional(Ceiling),
 })
 export type WhoAmI = v.InferOutput<typeof WhoAmI>
