@@ -7,6 +7,7 @@ import {
   parseAdminUrl,
 } from './postgres/config.ts'
 import { Connection } from './postgres/connection.ts'
+import { extendSql } from './postgres/extend.ts'
 import { mintSql } from './postgres/mint.ts'
 import { revokeRole } from './postgres/revoke.ts'
 import { newPassword, scramVerifier } from './postgres/scram.ts'
@@ -100,6 +101,14 @@ class PostgresTarget implements Target {
   async revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome> {
     const facts = await this.#readFacts(signal)
     return revokeRole({ lease, facts, connection: this.#connection, signal })
+  }
+
+  async extend(
+    lease: Parameters<NonNullable<Target['extend']>>[0],
+    until: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#connection.run(extendSql(lease, until), signal)
   }
 
   async *sweep(handlePrefix: string, signal: AbortSignal): AsyncIterable<string> {

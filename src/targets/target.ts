@@ -89,8 +89,9 @@ export interface Target {
   /** Undoes it; already gone is success. */
   revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome>
   /**
-   * Moves the deadline of a live credential, where that works while a process holds it.
-   * @param until milliseconds since the epoch
+   * Moves the deadline of a live credential, where that works while a process holds it. One that is
+   * being revoked, or was, is refused: a revocation always wins.
+   * @param until milliseconds since the epoch; a deadline that was moved in vain may be moved back
    */
   extend?(
     lease: { readonly handle: string; readonly externalId?: string },

@@ -436,6 +436,83 @@ describe.each(SERVERS)('$title', ({ admin, binaries }) => {
       ).toBe(0)
     })
 
+    describe('a deadline that is moved', () => {
+      const later = () => Date.now() + 30 * MINUTE
+      const extend = ({ intent, minted }: Lease, until: number) => {
+        const { externalId = '' } = minted
+        return target.extend?.({ handle: intent.handle, externalId }, until, never)
+      }
+      const validUntil = async ({ intent }: Lease) =>
+        Number(
+          await value(
+            `SELECT extract(epoch FROM rolvaliduntil) * 1000 FROM pg_roles WHERE rolname = '${intent.handle}'`,
+          ),
+        )
+
+      test('lets the same credential sign in until then, and back again', async () => {
+        const lease = await mint()
+        const until = later()
+        await extend(lease, until)
+        expect(await validUntil(lease)).toBe(until)
+        await (await open(lease)).end()
+        await extend(lease, lease.intent.expiresAt)
+        expect(await validUntil(lease)).toBe(lease.intent.expiresAt)
+        await revoke(lease)
+        await expectGone(lease)
+      })
+
+      test('of a role that is gone is refused, and makes none', async () => {
+        const lease = await mint()
+        await revoke(lease)
+        await expect(extend(lease, later())).rejects.toThrow(/the role is gone/)
+        await expectGone(lease)
+      })
+
+      test('of a role that a revocation has closed is refused: the revocation wins', async () => {
+        const lease = await mint()
+        await dba.query(`ALTER ROLE ${lease.intent.handle} NOLOGIN`)
+        await expect(extend(lease, later())).rejects.toMatchObject({
+          code: 'target_refused',
+          message: expect.stringContaining('being revoked'),
+        })
+        expect(await validUntil(lease)).toBe(lease.intent.expiresAt)
+        await revoke(lease)
+      })
+
+      test("of a role that isn't the one that was made is refused", async () => {
+        const lease = await mint()
+        const { handle } = lease.intent
+        await expect(target.extend?.({ handle, externalId: '1' }, later(), never)).rejects.toThrow(
+          /not the one that was made/,
+        )
+        await expect(target.extend?.({ handle }, later(), never)).rejects.toThrow(
+          /not the one that was made/,
+        )
+        await dba.query(`COMMENT ON ROLE ${handle} IS 'somebody else'`)
+        await expect(extend(lease, later())).rejects.toThrow(/not the one that was made/)
+        await revoke(lease)
+      })
+
+      test("by the server's clock nothing expired comes back, and no deadline is in its past", async () => {
+        const lease = await mint()
+        await expect(extend(lease, Date.now() - MINUTE)).rejects.toThrow(/past by this clock/)
+        await dba.query(`ALTER ROLE ${lease.intent.handle} VALID UNTIL '2020-01-01'`)
+        await expect(extend(lease, later())).rejects.toThrow(/has expired/)
+        await revoke(lease)
+      })
+
+      test('while it is revoked comes before or not at all: nothing is left', async () => {
+        const leases = await Promise.all(Array.from({ length: 16 }, () => mint()))
+        await Promise.all(
+          leases.map(async (lease, delay) => {
+            const moved = wait(delay).then(() => extend(lease, later()))
+            await Promise.all([revoke(lease), moved.catch(() => {})])
+          }),
+        )
+        for (const lease of leases) await expectGone(lease)
+      })
+    })
+
     test('its password is in no log and no view of activity', async () => {
       const lease = await mint()
       const password = lease.minted.credential.values.password ?? ''

@@ -74,6 +74,11 @@ function ownership({ handle, task }: RoleToMake): string[] {
   ]
 }
 
+/** SQL that tells whether a role's comment is one that {@link mintSql} leaves. */
+export function mintedComment(expression: string): string {
+  return `(${expression} = ${literal(COMMENT)} OR starts_with(${expression}, ${literal(OWNER)}))`
+}
+
 /** The owner that {@link mintSql} noted. */
 export function ownerFromComment(comment: string | null): string | undefined {
   return comment?.startsWith(OWNER) ? comment.slice(OWNER.length) : undefined
