@@ -23,6 +23,8 @@ export interface Mistake {
 /** A YAML file read as data, which can say where each of its values stands. */
 export interface ConfigDocument {
   readonly value: unknown
+  /** The line of the value at `path`, or of the deepest part of it that is there. */
+  line(path: Path): number
   /** The error for a mistake: `broker.yaml:12: targets.shop-db.ttl: expected …`. */
   mistake(mistake: Mistake): JitError
 }
@@ -48,6 +50,7 @@ export function readDocument(text: string, file: string): ConfigDocument {
   const value = toValue(document, at)
   return {
     value,
+    line: (path) => lineOf(document, path, lines),
     mistake: ({ path, message, hint }) => {
       const where = path.length > 0 ? `${path.join('.')}: ` : ''
       return at(lineOf(document, path, lines), where + message, hint)

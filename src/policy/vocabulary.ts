@@ -30,6 +30,20 @@ export interface Vocabulary {
   readonly labels: Readonly<Record<string, LabelType>>
 }
 
+/** The names, and what each target may be asked for: what a request is checked against before policies are asked. */
+export interface Inventory extends Vocabulary {
+  readonly abilities: Readonly<
+    Record<
+      string,
+      {
+        readonly tasks: readonly string[]
+        /** Seconds. */
+        readonly ttl: { readonly default: number; readonly max: number }
+      }
+    >
+  >
+}
+
 /** The tiers of all environments, each once. */
 export function tiersOf(vocabulary: Vocabulary): string[] {
   return [...new Set(Object.values(vocabulary.environments).map(({ tier }) => tier))]

@@ -1,4 +1,5 @@
-import type { LabelType, Sensitivity, Vocabulary } from '../../policy/vocabulary.ts'
+import { isMap } from '../../lib/document-schema.ts'
+import type { Inventory, LabelType, Sensitivity, Vocabulary } from '../../policy/vocabulary.ts'
 import type { TargetKind } from '../../targets/target.ts'
 
 /** One provider whose identity tokens open sessions. */
@@ -28,6 +29,17 @@ export interface TargetConfig {
   readonly settings: unknown
 }
 
+/** A webhook that is told of requests that wait, and of emergencies. */
+export interface HookConfig {
+  /** A URL, or a reference to one. */
+  readonly url: string
+  /** A reference to the key of its signatures. */
+  readonly secret: string
+  readonly on: readonly ('pending' | 'break_glass')[]
+  /** Told only of requests that wait for one of these groups; absent: of all. */
+  readonly groups?: readonly string[]
+}
+
 /** `broker.yaml`, validated. Durations are seconds, paths absolute; secrets are still references. */
 export interface BrokerConfig {
   readonly file: string
@@ -52,11 +64,18 @@ export interface BrokerConfig {
   readonly environments: Readonly<Record<string, { readonly tier: string }>>
   readonly labels: Readonly<Record<string, LabelType>>
   readonly targets: Readonly<Record<string, TargetConfig>>
+  /** By name. */
+  readonly notify: Readonly<Record<string, HookConfig>>
   readonly tls?: { readonly cert: string; readonly key: string }
   readonly dangerouslyAllowPlainHttp: boolean
   readonly limits: { readonly grantsPerPrincipal: number }
   readonly lifeline: { readonly grace: number; readonly suspendGrace: number }
-  readonly session: { readonly tokenTtl: number; readonly idle: number; readonly maxAge: number }
+  readonly session: {
+    readonly tokenTtl: number
+    readonly idle: number
+    readonly maxAge: number
+    readonly delegatedMaxAge: number
+  }
 }
 
 /** What policies may name. */
@@ -75,4 +94,13 @@ export function vocabularyOf(config: BrokerConfig): Vocabulary {
     labels,
     targets: Object.fromEntries(targets),
   }
+}
+
+/** What may be asked for. Every kind keeps what it does for a task under `tasks`. */
+export function inventoryOf(config: BrokerConfig): Inventory {
+  const abilities = Object.entries(config.targets).map(([name, { settings, ttl }]) => {
+    const tasks = isMap(settings) && isMap(settings.tasks) ? Object.keys(settings.tasks) : []
+    return [name, { tasks, ttl }] as const
+  })
+  return { ...vocabularyOf(config), abilities: Object.fromEntries(abilities) }
 }
