@@ -1,12 +1,13 @@
-import type { Requested } from '../client/lifeline.ts'
+import type { Requested } from '../client/asking.ts'
 import { formatDuration } from '../lib/duration.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
-import type { AuthorizationDetails } from '../protocol/request.ts'
+import type { ClaimedContext } from '../protocol/request.ts'
 import type { Finished, Progress, Stopped } from '../run/elevated.ts'
 import { GRANT_VARIABLE } from '../run/environment.ts'
 import type { Deps } from './deps.ts'
 import { formatTime, receiptText } from './receipt-text.ts'
 import { symbolsFor } from './symbols.ts'
+import { type PrintLine, waitingReport } from './waiting-report.ts'
 
 /** Where the second column starts. */
 const COLUMN = 54
@@ -19,12 +20,12 @@ export interface ElevationReport extends Progress {
 /** @param quiet say only what went wrong */
 export function elevationReport(
   { io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>,
-  { details, quiet }: { details: AuthorizationDetails; quiet: boolean },
+  { claimed, quiet }: { claimed: ClaimedContext; quiet: boolean },
 ): ElevationReport {
   const symbols = symbolsFor(env)
   // Set by the jit that this one runs under.
   const outer = env[GRANT_VARIABLE]
-  const line = (symbol: string, left: string, right: string) => {
+  const line: PrintLine = (symbol, left, right) => {
     const padded = left.padEnd(COLUMN - 3)
     // Each symbol is one column wide.
     const fits = 2 + padded.length + 1 + right.length <= io.noteColumns
@@ -33,12 +34,13 @@ export function elevationReport(
     if (right && !fits) io.note(`  ${io.style.dim(right)}`)
   }
   const warn = (text: string) => io.note(`jit: ${io.style.yellow('warning')}: ${text}`)
-  const say = quiet ? () => {} : line
+  const say: PrintLine = quiet ? () => {} : line
   return {
+    ...waitingReport({ io, env, clock }, { say, quiet }),
     requested: (requested) =>
       say(
         io.style.blue(symbols.asks),
-        titleOf(requested, details, symbols.between),
+        titleOf(requested, claimed, symbols.between),
         [
           `asks for ${requested.targets.join(', ')}`,
           formatDuration(requested.ttl),
@@ -76,7 +78,7 @@ export function elevationReport(
 
 function titleOf(
   { environment, task }: Requested,
-  { claimed }: AuthorizationDetails,
+  claimed: ClaimedContext,
   between: string,
 ): string {
   const branch = claimed.branch ? `@${claimed.branch}` : ''

@@ -1,3 +1,4 @@
+import type { Opening } from '../client/asking.ts'
 import { readContext } from '../context/context.ts'
 import type { Profile } from '../context/profile.ts'
 import { trustedProfile } from '../context/trust.ts'
@@ -7,45 +8,80 @@ import { newId } from '../lib/handle.ts'
 import { parse } from '../protocol/parse.ts'
 import { AUTHORIZATION_TYPE, GrantRequest } from '../protocol/request.ts'
 import { resolveExecutable } from '../run/resolve.ts'
-import type { ExecOptions } from './commands/exec.ts'
+import type { AskOptions } from './ask-flags.ts'
 import type { Deps } from './deps.ts'
 import { parseLabels } from './labels.ts'
 
-/** What to ask the broker for, and how much time must be left to start at all. */
-export interface ElevationRequest {
-  readonly request: GrantRequest
-  /** Seconds. */
-  readonly minTtl: number | undefined
-}
+type Redemption = Extract<Opening, { type: 'redeem' }>
 
 /**
- * The flags, over a trusted profile's, with the command as it will run and where it stands.
+ * What to ask the broker for: the flags, over a trusted profile's, with the command as it will run and
+ * where it stands.
  * @throws JitError `usage`, `command_not_found`, `command_not_executable`, `profile_invalid`, `profile_untrusted`
  */
-export async function elevationRequest(
-  options: ExecOptions,
+export async function grantRequest(options: AskOptions, deps: Deps): Promise<GrantRequest> {
+  const { claimed, root, command } = await standing(options.command, deps)
+  if (options.breakGlass && !options.reason) {
+    throw new JitError('usage', '--break-glass needs --reason', {
+      hint: 'say what the emergency is: approvers are told',
+    })
+  }
+  return parseRequest({
+    key: newId(deps.clock.now()),
+    details: {
+      type: AUTHORIZATION_TYPE,
+      ...(await task(options, { deps, root })),
+      break_glass: options.breakGlass === true,
+      ticket: options.ticket ?? '',
+      claimed,
+      command,
+    },
+  })
+}
+
+/** What a request that was made before has said already. */
+const BEFORE: readonly [keyof AskOptions, string][] = [
+  ['profile', 'a profile'],
+  ['env', '--env'],
+  ['task', '--task'],
+  ['target', '--target'],
+  ['ttl', '--ttl'],
+  ['reason', '--reason'],
+  ['ticket', '--ticket'],
+  ['label', '--label'],
+  ['breakGlass', '--break-glass'],
+]
+
+/**
+ * Uses a request that was made before, for the command it was made for.
+ * @throws JitError `usage` for a flag that the request has answered; `command_not_found`, `command_not_executable`
+ */
+export async function redemption(
+  grant: string,
+  options: AskOptions,
   deps: Deps,
-): Promise<ElevationRequest> {
-  const [name] = options.command
+): Promise<Redemption> {
+  const [, flag] = BEFORE.find(([name]) => options[name] !== undefined) ?? []
+  if (flag) {
+    throw new JitError('usage', `${flag} can't be given beside --grant`, {
+      hint: 'what is asked for was said when the request was made',
+    })
+  }
+  const { claimed, command } = await standing(options.command, deps)
+  return { type: 'redeem', grant, claimed, command }
+}
+
+/** The command as it will run, and where. */
+async function standing(words: readonly string[], { env, cwd }: Deps) {
+  const [name] = words
   if (name === undefined) {
     throw new JitError('usage', 'there is no command to run', {
       hint: 'give it after --, like: jit exec --env dev --task deploy -- terraform apply',
     })
   }
-  const minTtl = options.minTtl === undefined ? undefined : parseDuration(options.minTtl)
-  const executable = resolveExecutable(name, { path: deps.env.PATH, directory: deps.cwd })
-  const { claimed, root } = await readContext(deps.cwd)
-  const request = {
-    key: newId(deps.clock.now()),
-    details: {
-      type: AUTHORIZATION_TYPE,
-      ...(await task(options, { deps, root })),
-      ticket: options.ticket ?? '',
-      claimed,
-      command: { argv: [...options.command], directory: deps.cwd, executable },
-    },
-  }
-  return { request: parseRequest(request), minTtl }
+  const executable = resolveExecutable(name, { path: env.PATH, directory: cwd })
+  const { claimed, root } = await readContext(cwd)
+  return { claimed, root, command: { argv: [...words], directory: cwd, executable } }
 }
 
 /** The flag behind each part of a request. */
@@ -74,10 +110,7 @@ function parseRequest(request: unknown): GrantRequest {
 }
 
 /** What a profile may name, too: each flag takes the place of its word. */
-async function task(
-  options: ExecOptions,
-  { deps, root }: { deps: Deps; root: string | undefined },
-) {
+async function task(options: AskOptions, { deps, root }: { deps: Deps; root: string | undefined }) {
   const place = { directory: deps.cwd, root, paths: deps.paths }
   const profile: Partial<Profile> =
     options.profile === undefined ? {} : await trustedProfile(options.profile, place)

@@ -1,24 +1,40 @@
+import { createBrokerClient } from '../client/broker.ts'
 import { Lifeline } from '../client/lifeline.ts'
 import { rememberSeen } from '../client/seen.ts'
+import { parseDuration } from '../lib/duration.ts'
+import type { Patience } from '../run/asking.ts'
 import { runElevated } from '../run/elevated.ts'
 import { exitLike } from '../run/signals.ts'
+import { waitsByItself } from './approval-pending.ts'
 import type { ExecOptions } from './commands/exec.ts'
-import { connect } from './connect.ts'
+import { type Connection, connect } from './connect.ts'
 import type { Deps } from './deps.ts'
 import { elevationReport } from './elevation-report.ts'
-import { elevationRequest } from './elevation-request.ts'
+import { grantRequest, redemption } from './elevation-request.ts'
 import { openReceiptFile } from './receipt-file.ts'
+import { stepUpFor } from './step-up-here.ts'
+
+/** Milliseconds for the broker to hear that a request is taken back: Ctrl-C is to end `jit` soon. */
+const WITHDRAW_WITHIN = 1500
 
 /** What `jit exec` does. Its parts are loaded at once: each load on its own costs a millisecond. */
 export async function elevate(options: ExecOptions, deps: Deps): Promise<number> {
-  const { request, minTtl } = await elevationRequest(options, deps)
-  const { broker, authorizer } = await connect(deps)
+  const minTtl = options.minTtl === undefined ? undefined : parseDuration(options.minTtl)
+  const patience = patienceOf(options.wait)
+  const opening = await openingOf(options, deps)
+  const { claimed, command } = opening.type === 'request' ? opening.details : opening
+  const connection = await connect(deps)
+  const { broker, authorizer } = connection
   const writeReceipt = openReceiptFile(options.receipt, deps.cwd)
   const quiet = Boolean(options.quiet || options.json)
-  const report = elevationReport(deps, { details: request.details, quiet })
+  const report = elevationReport(deps, { claimed, quiet })
   const finished = await runElevated({
     lifeline: new Lifeline({ broker, authorizer, clock: deps.clock }),
-    request,
+    opening,
+    patience,
+    stepUp: stepUpFor(connection, deps),
+    withdraw: (grant) => withdraw(connection, grant),
+    command,
     environment: deps.env,
     minTtl,
     runtime: deps.paths.runtime,
@@ -26,6 +42,7 @@ export async function elevate(options: ExecOptions, deps: Deps): Promise<number>
     progress: report,
     signal: deps.interrupted,
   })
+  if (finished.kind === 'detached') throw waitsByItself(finished.pending, command)
   report.finished(finished)
   if (finished.release.kind === 'released') {
     const { receipt } = finished.release
@@ -33,4 +50,20 @@ export async function elevate(options: ExecOptions, deps: Deps): Promise<number>
     rememberSeen(deps.paths.data, { broker, position: receipt.log })
   }
   return exitLike(finished.outcome)
+}
+
+async function openingOf(options: ExecOptions, deps: Deps) {
+  if (options.grant !== undefined) return redemption(options.grant, options, deps)
+  return { type: 'request', ...(await grantRequest(options, deps)) } as const
+}
+
+function patienceOf(wait: string | false | undefined): Patience {
+  if (wait === undefined) return { kind: 'until_lapsed' }
+  return wait === false ? { kind: 'none' } : { kind: 'at_most', seconds: parseDuration(wait) }
+}
+
+/** On a signal of its own: what everything else stops on is why this is called. */
+async function withdraw({ broker, authorizer }: Connection, grant: string): Promise<void> {
+  const signal = AbortSignal.timeout(WITHDRAW_WITHIN)
+  await createBrokerClient({ broker, authorizer, signal }).revoke(grant)
 }

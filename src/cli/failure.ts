@@ -7,9 +7,13 @@ export function reportFailure(
   error: JitError,
   { io, json, debug }: { io: Io; json: boolean; debug: boolean },
 ): void {
-  const { code, message, hint } = error
+  const { code, message, hint, grant } = error
   if (json) {
-    io.note(JSON.stringify({ error: { code, message, ...(hint === undefined ? {} : { hint }) } }))
+    const rest = {
+      ...(hint === undefined ? {} : { hint }),
+      ...(grant === undefined ? {} : { grant }),
+    }
+    io.note(JSON.stringify({ error: { code, message, ...rest } }))
   } else {
     io.note(`jit: ${io.style.red('error')}: ${escapeForDisplay(message)}`)
     if (hint !== undefined) io.note(`jit: ${io.style.cyan('hint')}: ${escapeForDisplay(hint)}`)

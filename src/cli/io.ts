@@ -8,6 +8,13 @@ export interface Io {
   out(line: string): void
   /** One line for the person. */
   note(line: string): void
+  /**
+   * Draws one line for the person in place of the one drawn before; an empty one only takes it away.
+   * Where {@link Io.live} is false there is no such line.
+   */
+  redraw(line: string): void
+  /** Whether stderr is a terminal on which a line can be drawn again, and a person looks on. */
+  readonly live: boolean
   /** Whether stderr and stdin are a terminal, so that questions can be asked. */
   readonly interactive: boolean
   /** Columns of the terminal that stderr is; `Infinity` where it is none. */

@@ -3,11 +3,28 @@ export interface Symbols {
   readonly asks: string
   readonly done: string
   readonly attention: string
+  /** One after the other, while something is waited for. */
+  readonly waits: readonly string[]
+  readonly more: string
   readonly between: string
 }
 
-const UNICODE: Symbols = { asks: '●', done: '✓', attention: '!', between: ' · ' }
-const ASCII: Symbols = { asks: '*', done: '+', attention: '!', between: ' - ' }
+const UNICODE: Symbols = {
+  asks: '●',
+  done: '✓',
+  attention: '!',
+  waits: ['⧗', '⧖'],
+  more: '…',
+  between: ' · ',
+}
+const ASCII: Symbols = {
+  asks: '*',
+  done: '+',
+  attention: '!',
+  waits: ['~', '-'],
+  more: '...',
+  between: ' - ',
+}
 
 /** Plain ones where the locale says that its characters aren't UTF-8; an unset locale says nothing. */
 export function symbolsFor(env: Readonly<Record<string, string | undefined>>): Symbols {

@@ -6,12 +6,22 @@ export interface Terminal extends Io {
   loadStyle(): Promise<void>
 }
 
+/** To the start of the line, and everything on it away (ECMA-48). */
+const ERASE = '\r\u001b[K'
+
+/** Whether no person is there, whatever the streams are: `CI`, as its services set it. */
+export function isAutomated(env: Readonly<Record<string, string | undefined>>): boolean {
+  return Boolean(env.CI) && env.CI !== 'false' && env.CI !== '0'
+}
+
 /**
  * The terminal this process was started on. Colours follow chalk's detection, which obeys
  * `FORCE_COLOR` and `CI`, and `NO_COLOR` (no-color.org) before it.
  */
 export function openTerminal(env: Readonly<Record<string, string | undefined>>): Terminal {
   process.stdout.on('error', endQuietly)
+  // The line that is drawn again and again, and stands below every other.
+  let drawn = ''
   let styles: { err: ChalkInstance; out: ChalkInstance } | undefined
   const loaded = () => {
     if (!styles) throw new Error('colours are not loaded')
@@ -22,7 +32,14 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
     note(line) {
       // Nobody may be left to read it (a closed terminal): that is no reason to end before the rest is done.
       if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {})
-      process.stderr.write(`${line}\n`)
+      process.stderr.write(`${drawn && ERASE}${line}\n${drawn}`)
+    },
+    redraw(line) {
+      process.stderr.write(`${ERASE}${line}`)
+      drawn = line
+    },
+    get live() {
+      return Boolean(process.stderr.isTTY) && env.TERM !== 'dumb' && !isAutomated(env)
     },
     get interactive() {
       return Boolean(process.stdin.isTTY && process.stderr.isTTY)

@@ -1,14 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ErrorCode, JitError } from '../lib/errors.ts'
 import type { EndedBy, Receipt } from '../protocol/grant.ts'
-import type { CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
-import type { GrantRequest } from '../protocol/request.ts'
+import type { ClientMessage, CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
 import { problemError } from './answer.ts'
+import type { Asked, Asking, Granted, Pending, Requested } from './asking.ts'
 import { keepSession } from './keep-session.ts'
 import { type Line, type LineTarget, openLine } from './line.ts'
-
-export type Requested = Extract<ServerMessage, { type: 'requested' }>
-export type Granted = Extract<ServerMessage, { type: 'granted' }>
+import { SignInAgain } from './sign-in-again.ts'
 
 /** Why a grant is over although nobody here gave it back. */
 export type Ending =
@@ -26,8 +24,14 @@ export type Release =
 const BACKOFF = { first: 100, most: 2000 }
 /** How long a request is asked again when its connection breaks before the answer, in milliseconds. */
 const ASK_AGAIN_FOR = 10_000
+/** Why a request that waits is asked again; the first of them also for one that has no answer yet. */
+const TRANSIENT: readonly ErrorCode[] = [
+  'broker_unreachable',
+  'broker_failed',
+  'issuer_unreachable',
+]
 
-/** Milliseconds between two looks at the session's token while a command runs. */
+/** Milliseconds between two looks at the session's token while a command waits or runs. */
 const KEEP_SESSION_EVERY = 30_000
 
 /** Answers to `resume` after which there is nothing left to resume. */
@@ -49,12 +53,27 @@ export class Lifeline {
   #outcome: CommandOutcome | undefined
   #over = false
   #connected = false
-  /** What waits for the broker's answer to `request` or `resume`. */
-  #waiting: PromiseWithResolvers<Granted | undefined> | undefined
-  #onRequested: (requested: Requested) => void = () => {}
+  /** What waits for the broker's answer to what opened the connection. */
+  #waiting: PromiseWithResolvers<Asked | undefined> | undefined
+  #asking: Asking | undefined
+  #requested = false
+  #pending: Pending | undefined
+  #detaching = false
+  #keeping = false
+  /** Since the broker last said anything on a request. */
+  #attempts = 0
+  /** By the monotonic clock. */
+  #askUntil: number
+  readonly #signIn: SignInAgain
 
   constructor(target: LineTarget) {
     this.#target = target
+    this.#askUntil = target.clock.monotonic() + ASK_AGAIN_FOR
+    this.#signIn = new SignInAgain({
+      stepUp: async (signIn) => this.#asking?.stepUp(signIn),
+      proceed: (grant) => void this.#line?.send({ type: 'continue', grant }),
+      fail: (error) => this.#waiting?.reject(error),
+    })
   }
 
   /** Resolves when the broker ends the grant. The receipt comes by {@link Lifeline.release}. */
@@ -62,37 +81,44 @@ export class Lifeline {
     return this.#ending.promise
   }
 
+  /** The request that waits, while one does: nobody but the caller takes it back. */
+  get pending(): Pending | undefined {
+    return this.#pending
+  }
+
   /**
-   * Asks for a grant. A connection that breaks before the answer is opened again, and the same key
-   * gets the same grant.
-   * @throws JitError what the broker answers; `broker_unreachable`; `cancelled`
+   * Asks for a grant, and waits for what policy wants first. A connection that breaks meanwhile is
+   * opened again, and the same key gets the same grant.
+   * @throws JitError what the broker answers; `broker_unreachable`; the reason of `asking.signal`;
+   *   what `asking.stepUp` throws
    */
-  async ask(
-    request: GrantRequest,
-    { onRequested, signal }: { onRequested(requested: Requested): void; signal: AbortSignal },
-  ): Promise<Granted> {
-    this.#onRequested = onRequested
-    const until = this.#target.clock.monotonic() + ASK_AGAIN_FOR
+  async ask(asking: Asking): Promise<Asked> {
+    const { signal, opening } = asking
+    this.#asking = asking
     const cancel = () => {
       this.close()
-      this.#waiting?.reject(new JitError('cancelled', 'cancelled'))
+      this.#waiting?.reject(JitError.from(signal.reason))
     }
     signal.addEventListener('abort', cancel)
     try {
-      for (let attempt = 0; ; attempt++) {
-        if (signal.aborted) throw new JitError('cancelled', 'cancelled')
-        try {
-          const granted = await this.#exchange({ type: 'request', ...request })
-          if (granted) return granted
-        } catch (thrown) {
-          const again = this.#connected && this.#target.clock.monotonic() < until
-          if (!again || JitError.from(thrown).code !== 'broker_unreachable') throw thrown
-        }
-        await delay(backoff(attempt))
+      for (;;) {
+        signal.throwIfAborted()
+        const asked = await this.#exchange(opening).catch((thrown: unknown) => {
+          if (!this.#mayAskAgain(JitError.from(thrown))) throw thrown
+        })
+        if (asked) return asked
+        await delay(backoff(this.#attempts++), undefined, { signal }).catch(() => {})
       }
     } finally {
       signal.removeEventListener('abort', cancel)
+      this.#asking = undefined
     }
+  }
+
+  #mayAskAgain({ code }: JitError): boolean {
+    const transient = this.#pending ? TRANSIENT : TRANSIENT.slice(0, 1)
+    if (!this.#connected || !transient.includes(code)) return false
+    return this.#target.clock.monotonic() < this.#askUntil
   }
 
   /** Says that the credentials arrived: the child may start. */
@@ -134,10 +160,11 @@ export class Lifeline {
   }
 
   /** Opens a connection, sends what asks for a grant on it and waits for the answer. */
-  async #exchange(message: Parameters<Line['send']>[0]): Promise<Granted | undefined> {
+  async #exchange(message: ClientMessage): Promise<Asked | undefined> {
     this.#line?.close()
     this.#line = undefined
-    const waiting = Promise.withResolvers<Granted | undefined>()
+    this.#signIn.reopened()
+    const waiting = Promise.withResolvers<Asked | undefined>()
     // Rejected by a loss that comes before anybody awaits it.
     waiting.promise.catch(() => {})
     this.#waiting = waiting
@@ -163,7 +190,9 @@ export class Lifeline {
   }
 
   #receive(message: ServerMessage): void {
-    if (message.type === 'requested') this.#onRequested(message)
+    if (message.type === 'requested') this.#announce(message)
+    else if (message.type === 'pending') this.#wait(message)
+    else if (message.type === 'approved') this.#asking?.events.approved(message)
     else if (message.type === 'granted') this.#handOver(message, message)
     else if (message.type === 'resumed') this.#handOver(message, undefined)
     else if (message.type === 'problem') this.#refuse(problemError(message.problem))
@@ -175,31 +204,63 @@ export class Lifeline {
     }
   }
 
-  #handOver({ resume_secret }: { resume_secret: string }, granted: Granted | undefined): void {
-    this.#resumeSecret = resume_secret
-    if (!this.#granted && granted) void this.#keepSession()
-    this.#granted ??= granted
-    this.#waiting?.resolve(granted)
+  #announce(requested: Requested): void {
+    if (!this.#requested) this.#asking?.events.requested(requested)
+    this.#requested = true
   }
 
-  #keepSession(): Promise<void> {
+  #wait(pending: Pending): void {
+    const { clock } = this.#target
+    this.#pending = pending
+    this.#attempts = 0
+    const left = Math.max(0, Date.parse(pending.lapses_at) - clock.now())
+    this.#askUntil = clock.monotonic() + left + ASK_AGAIN_FOR
+    this.#keepSession()
+    this.#asking?.events.pending(pending)
+    const { grant, obligation } = pending
+    this.#signIn.wanted(grant, obligation.sign_in)
+    if (!obligation.sign_in && this.#asking?.detach) {
+      this.#detaching = true
+      void this.#line?.send({ type: 'detach', grant })
+    }
+  }
+
+  #handOver({ resume_secret }: { resume_secret: string }, granted: Granted | undefined): void {
+    this.#resumeSecret = resume_secret
+    this.#pending = undefined
+    this.#keepSession()
+    this.#granted ??= granted
+    this.#waiting?.resolve(granted && { kind: 'granted', granted })
+  }
+
+  #keepSession(): void {
+    if (this.#keeping) return
+    this.#keeping = true
     const { authorizer, broker } = this.#target
     const signal = this.#closed.signal
-    return keepSession({ authorizer, broker, every: KEEP_SESSION_EVERY, signal })
+    void keepSession({ authorizer, broker, every: KEEP_SESSION_EVERY, signal })
   }
 
   /** A problem answers the last message: a request or resume that waits, or the release. */
   #refuse(error: JitError): void {
+    this.#pending = undefined
     if (this.#waiting) this.#waiting.reject(error)
     else if (this.#outcome) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
   }
 
   #lose({ error, done }: { error: JitError; done: boolean }): void {
     this.#line = undefined
-    if (this.#waiting) this.#waiting.reject(error)
+    if (done && this.#detaching && this.#pending) this.#leave(this.#pending)
+    else if (this.#waiting) this.#waiting.reject(error)
     else if (done) this.#endWithoutReceipt(new JitError('grant_ended', 'the grant is over'))
     else if (this.#over) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
     else if (this.#granted) void this.#reconnect(this.#granted.grant)
+  }
+
+  /** The broker has it that this request outlives its connection. */
+  #leave(pending: Pending): void {
+    this.#pending = undefined
+    this.#waiting?.resolve({ kind: 'detached', pending })
   }
 
   #end(ending: Ending): void {

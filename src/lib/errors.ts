@@ -64,16 +64,19 @@ export class JitError extends Error {
   readonly hint: string | undefined
   /** With `insufficient_user_authentication` alone. */
   readonly signIn: WantedSignIn | undefined
+  /** With `approval_pending` alone: the request to go on with. */
+  readonly grant: string | undefined
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { hint?: string; cause?: unknown; signIn?: WantedSignIn } = {},
+    options: { hint?: string; cause?: unknown; signIn?: WantedSignIn; grant?: string } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.hint = options.hint
     this.signIn = options.signIn
+    this.grant = options.grant
   }
 
   /** What was thrown, as a `JitError`: anything unforeseen is `internal`. */

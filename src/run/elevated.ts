@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Ending, Granted, Lifeline, Release, Requested } from '../client/lifeline.ts'
+import type { Granted, Pending, Requested } from '../client/asking.ts'
+import type { Ending, Release } from '../client/lifeline.ts'
 import type { Clock } from '../lib/clock.ts'
 import { formatDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
-import type { GrantRequest } from '../protocol/request.ts'
+import type { Command } from '../protocol/request.ts'
+import { type AskProgress, type Asks, askFor } from './asking.ts'
 import { type Child, startChild } from './child.ts'
 import { childEnvironment, type Environment } from './environment.ts'
 import { leaveMarker } from './marker.ts'
@@ -21,28 +23,26 @@ const DEADLINE_STEP = 1000
 export type Stopped = Ending | { readonly kind: 'deadline' }
 
 /** What is told while it happens. */
-export interface Progress {
-  requested(requested: Requested): void
+export interface Progress extends AskProgress {
   granted(granted: Granted): void
   stopping(why: Stopped): void
   /** @param pids what could not be ended */
   survived(pids: readonly number[]): void
 }
 
-export interface ElevatedCommand {
-  readonly lifeline: Lifeline
-  readonly request: GrantRequest
+export interface ElevatedCommand extends Asks {
+  /** What is run: the same as in `opening`. */
+  readonly command: Command
   readonly environment: Environment
   /** Seconds that must be left when the child starts. */
   readonly minTtl: number | undefined
   /** Where {@link leaveMarker} leaves its line. */
   readonly runtime: string
-  readonly clock: Clock
   readonly progress: Progress
-  readonly signal: AbortSignal
 }
 
 export interface Finished {
+  readonly kind: 'finished'
   readonly outcome: CommandOutcome
   readonly granted: Granted
   readonly stopped: Stopped | undefined
@@ -53,26 +53,26 @@ export interface Finished {
 
 /**
  * Asks for a grant, runs the command with its credentials and gives it back when the command ends,
- * however it ends.
+ * however it ends; or leaves a request that waits to itself, where that is wanted.
  * @throws JitError before a child exists: what asking throws, `ttl_too_short`, `command_not_found`,
  *   `command_not_executable`, `cancelled`
  */
-export async function runElevated(command: ElevatedCommand): Promise<Finished> {
-  const { lifeline, clock, progress, signal } = command
-  let tier = ''
-  const onRequested = (requested: Requested) => {
-    tier = requested.tier
-    progress.requested(requested)
-  }
+export async function runElevated(
+  command: ElevatedCommand,
+): Promise<Finished | { readonly kind: 'detached'; readonly pending: Pending }> {
+  const { lifeline, clock, signal } = command
   try {
-    const granted = await lifeline.ask(command.request, { onRequested, signal })
-    const { outcome, stopped } = await holding(command, { granted, tier }).catch(async (thrown) => {
+    const asked = await askFor(command)
+    if (asked.kind === 'detached') return asked
+    const { granted } = asked
+    const { outcome, stopped } = await holding(command, asked).catch(async (thrown) => {
       await lifeline.release({ code: null, signal: null }, { within: RECEIPT_WITHIN })
       throw thrown
     })
     const ended = clock.monotonic()
     const release = await lifeline.release(outcome, { within: RECEIPT_WITHIN, signal })
-    return { outcome, granted, stopped, release, releaseTook: clock.monotonic() - ended }
+    const releaseTook = clock.monotonic() - ended
+    return { kind: 'finished', outcome, granted, stopped, release, releaseTook }
   } finally {
     lifeline.close()
   }
@@ -81,9 +81,9 @@ export async function runElevated(command: ElevatedCommand): Promise<Finished> {
 /** Runs the child while the grant is held. */
 async function holding(
   command: ElevatedCommand,
-  { granted, tier }: { granted: Granted; tier: string },
+  { granted, requested }: { granted: Granted; requested: Requested | undefined },
 ): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
-  const { lifeline, request, clock } = command
+  const { lifeline, clock } = command
   const deadline = deadlineOf(granted, clock)
   requireTime(deadline.left(), command.minTtl)
   command.signal.throwIfAborted()
@@ -93,19 +93,17 @@ async function holding(
     credentials: granted.credentials,
     grant: { id: granted.grant, expiresAt: granted.expires_at },
   })
-  const { environment, task, command: wrapped } = request.details
-  const expiresAt = Date.parse(granted.expires_at)
   using _marker = leaveMarker(command.runtime, {
     grant: granted.grant,
-    expiresAt,
-    environment,
-    tier,
-    task,
+    expiresAt: Date.parse(granted.expires_at),
+    environment: requested?.environment ?? '',
+    tier: requested?.tier ?? '',
+    task: requested?.task ?? '',
   })
   await lifeline.confirmReceived()
   const started = Promise.withResolvers<Child>()
   using _signals = passSignals(started.promise, { suspend: () => lifeline.suspend() })
-  const child = await startChild({ ...wrapped, env })
+  const child = await startChild({ ...command.command, env })
   started.resolve(child)
   // Awaited here: what is held by `using` would be let go of before the child has ended.
   return await watch(command, { child, deadline, grant: granted.grant })

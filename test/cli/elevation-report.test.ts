@@ -2,9 +2,8 @@ import { Chalk } from 'chalk'
 import { expect, test } from 'vitest'
 import { elevationReport } from '../../src/cli/elevation-report.ts'
 import type { Io } from '../../src/cli/io.ts'
-import type { Requested } from '../../src/client/lifeline.ts'
+import type { Requested } from '../../src/client/asking.ts'
 import { systemClock } from '../../src/lib/clock.ts'
-import type { AuthorizationDetails } from '../../src/protocol/request.ts'
 
 const REQUESTED: Requested = {
   type: 'requested',
@@ -23,11 +22,8 @@ function said(noteColumns: number, env: Record<string, string> = {}): string[] {
     noteColumns,
     style: new Chalk({ level: 0 }),
   } as unknown as Io
-  const details = { claimed: { repository: 'github.com/acme/shop', branch: 'main' } }
-  elevationReport(
-    { io, env, clock: systemClock },
-    { details: details as AuthorizationDetails, quiet: false },
-  ).requested(REQUESTED)
+  const claimed = { repository: 'github.com/acme/shop', branch: 'main', commit: '', dirty: false }
+  elevationReport({ io, env, clock: systemClock }, { claimed, quiet: false }).requested(REQUESTED)
   return notes
 }
 

@@ -1,25 +1,18 @@
 import type { Command } from 'commander'
+import { type AskOptions, askFlags } from '../ask-flags.ts'
 import type { Deps } from '../deps.ts'
 import type { Exit } from '../program.ts'
 
-export interface ExecOptions {
-  readonly profile?: string
-  readonly env?: string
-  readonly task?: string
-  readonly target?: readonly string[]
-  readonly ttl?: string
-  readonly reason?: string
-  readonly ticket?: string
-  readonly label?: readonly string[]
+export interface ExecOptions extends AskOptions {
+  /** A duration; `false` for `--no-wait`. */
+  readonly wait?: string | false
+  /** A request made before. */
+  readonly grant?: string
   readonly minTtl?: string
   readonly receipt?: string
   readonly quiet?: boolean
   readonly json?: boolean
-  /** What follows `--`. */
-  readonly command: readonly string[]
 }
-
-const append = (value: string, before: readonly string[] = []) => [...before, value]
 
 /** @param words what follows `--` on the command line */
 export function registerExec(
@@ -27,18 +20,13 @@ export function registerExec(
   deps: Deps,
   { exit, words }: { exit: Exit; words: readonly string[] },
 ): void {
-  program
+  const command = program
     .command('exec')
     .description('run a command with just the access its task needs, for as long as it runs')
-    .usage('[PROFILE] [options] -- COMMAND [ARGUMENT]…')
-    .argument('[profile]', 'a profile of the .jit.yaml here')
-    .option('--env <environment>', 'environment to work in')
-    .option('--task <task>', 'what is to be done')
-    .option('--target <target>', 'only this target; may be repeated', append)
-    .option('--ttl <duration>', 'for how long at most, such as 15m')
-    .option('--reason <text>', 'why, for the record and for approvers')
-    .option('--ticket <id>', 'the ticket it belongs to')
-    .option('--label <name=value>', 'a label that the broker declares; may be repeated', append)
+  askFlags(command)
+    .option('--wait <duration>', 'wait for approval no longer than this')
+    .option('--no-wait', 'do not wait for approval: leave the request, and say how to go on')
+    .option('--grant <id>', 'use a request that was made before')
     .option('--min-ttl <duration>', 'refuse to start with less time left')
     .option('--receipt <file>', 'write the receipt there, as JSON')
     .option('-q, --quiet', 'say nothing unless something fails')

@@ -1,0 +1,48 @@
+import { formatDuration } from '../lib/duration.ts'
+import { escapeForDisplay } from '../lib/escape.ts'
+import type { AskProgress } from '../run/asking.ts'
+import type { Deps } from './deps.ts'
+import { obligationText } from './obligation-text.ts'
+import { formatTime } from './receipt-text.ts'
+import { symbolsFor } from './symbols.ts'
+import { waitingOn } from './waiting.ts'
+
+/** How a report prints: a symbol, what happened, and beside it what belongs to it. */
+export type PrintLine = (symbol: string, left: string, right: string) => void
+
+/** Says on stderr what a request waits for, and who let it go on. */
+export function waitingReport(
+  deps: Pick<Deps, 'io' | 'env' | 'clock'>,
+  { say, quiet }: { say: PrintLine; quiet: boolean },
+): Omit<AskProgress, 'requested'> {
+  const { io, clock, env } = deps
+  const symbols = symbolsFor(env)
+  const waiting = waitingOn(deps)
+  const told = new Set<string>()
+  return {
+    pending({ grant, obligation, lapses_at }) {
+      // Signing in again says for itself what is to be done.
+      if (quiet || obligation.sign_in) return
+      const lapses = `lapses ${formatTime(lapses_at, clock.now())}`
+      const aside = [`jit approve ${escapeForDisplay(grant)}`, lapses].join(symbols.between)
+      waiting.show({ what: `waiting for ${obligationText(obligation)}`, aside })
+    },
+    approved({ approvals }) {
+      const fresh = approvals.filter(({ approver }) => !told.has(approver.id))
+      for (const { approver } of fresh) told.add(approver.id)
+      if (fresh.length === 0) return
+      const names = fresh.map(({ approver }) => escapeForDisplay(approver.name)).join(', ')
+      const [first] = fresh
+      const took = waiting.stop()
+      const when =
+        took > 0 ? `after ${formatDuration(took)}` : formatTime(first?.at ?? '', clock.now())
+      say(io.style.green(symbols.done), `approved by ${names}`, when)
+    },
+    waited: () => void waiting.stop(),
+    withdrawn({ grant }, confirmed) {
+      const id = escapeForDisplay(grant)
+      if (confirmed) say(io.style.green(symbols.done), `withdrew ${id}`, '')
+      else io.note(`jit: ${io.style.yellow('warning')}: the broker withdraws ${id} by itself`)
+    },
+  }
+}
