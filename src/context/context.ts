@@ -21,16 +21,18 @@ const NOWHERE: ClaimedContext = { repository: '', branch: '', commit: '', dirty:
 export async function readContext(directory: string): Promise<LocalContext> {
   const repository = findRepository(directory)
   if (!repository) return { claimed: NOWHERE }
-  const { branch, commit } = readHead(repository)
+  const place = placeIn(repository)
   return {
     root: repository.root,
-    claimed: {
-      repository: repositoryName(repository, branch),
-      branch,
-      commit,
-      dirty: isDirty(repository, commit),
-    },
+    claimed: { ...place, dirty: isDirty(repository, place.commit) },
   }
+}
+
+/** What can be told of a repository without looking at any file of its working tree: cheap. */
+export function placeIn(repository: Repository | undefined): Omit<ClaimedContext, 'dirty'> {
+  if (!repository) return { repository: '', branch: '', commit: '' }
+  const { branch, commit } = readHead(repository)
+  return { repository: repositoryName(repository, branch), branch, commit }
 }
 
 /** Of the remote that the branch follows, else `origin`, else the only one there is. */
