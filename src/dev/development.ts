@@ -12,6 +12,7 @@ import type { Clock } from '../lib/clock.ts'
 import { targetKinds } from '../targets/kinds.ts'
 import { DEV_POLICIES } from './policies.ts'
 import { createProvider, DEVELOPMENT_CLIENTS } from './provider.ts'
+import { STRONGER } from './provider-interactions.ts'
 
 const HOST = '127.0.0.1'
 const TIERS = { dev: 'development', staging: 'staging', prod: 'production' } as const
@@ -87,6 +88,7 @@ function brokerYaml(url: string, { postgres }: DevelopmentOptions): string {
     ],
     groups: ['jit-admins', 'platform-oncall'],
     approvers: ['platform-oncall'],
+    acr: [STRONGER],
     tasks: Object.fromEntries(TASKS.map((task) => [task, {}])),
     environments: Object.fromEntries(
       Object.entries(TIERS).map(([environment, tier]) => [environment, { tier }]),

@@ -1,6 +1,12 @@
 import type { IncomingMessage } from 'node:http'
-import type { KoaContextWithOIDC, Provider } from 'oidc-provider'
-import { accountPage, consentPage, type Page, renderPage } from './provider-pages.ts'
+import { interactionPolicy, type KoaContextWithOIDC, type Provider } from 'oidc-provider'
+import { accountPage, consentPage, type Page, renderPage, strongerPage } from './provider-pages.ts'
+
+/** The one authentication context that can be asked for: a second confirmation. */
+export const STRONGER = 'urn:jit:mfa'
+
+/** What a sign-in went through (RFC 8176): a person was there, and confirmed it once more. */
+const METHODS = { once: ['user'], twice: ['user', 'mfa'] }
 
 /** One account of the development provider. */
 export interface Account {
@@ -15,7 +21,24 @@ const MAX_FORM_BYTES = 8 * 1024
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>
 type Result = Parameters<Provider['interactionResult']>[2]
 
-/** Middleware with the two pages of a sign-in: which account, and whether the client may have it. */
+/** The usual questions, and between account and consent a second confirmation where the client wants it. */
+export function questions(): interactionPolicy.DefaultPolicy {
+  const policy = interactionPolicy.base()
+  const { Check, Prompt } = interactionPolicy
+  const missing = new Check('acr_values', 'a stronger sign-in is wanted', ({ oidc }) => {
+    const wanted = String(oidc.params?.acr_values ?? '').split(' ')
+    return wanted.includes(STRONGER) && oidc.session?.acr !== STRONGER
+  })
+  policy.add(new Prompt({ name: 'stronger' }, missing), 1)
+  // oidc-provider makes `prompt=login` of `max_age=0`, and forgets it on a device's way to the browser.
+  const anew = new Check('max_age_0', 'a new sign-in is wanted', ({ oidc }) => {
+    return oidc.entities.DeviceCode?.params?.prompt === 'login' && !oidc.result?.login
+  })
+  policy.get('login')?.checks.add(anew)
+  return policy
+}
+
+/** Middleware with the pages of a sign-in: which account, once more, and whether the client may have it. */
 export function accountPages(provider: Provider, accounts: readonly Account[]) {
   const logins = accounts.map((account) => account.login)
   return async (context: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> => {
@@ -56,11 +79,13 @@ function pageOf(
   interaction: Interaction,
   { action, logins }: { action: string; logins: readonly string[] },
 ): Page {
+  const login = interaction.session?.accountId ?? ''
   if (interaction.prompt.name === 'login') return accountPage({ action, logins })
+  if (interaction.prompt.name === 'stronger') return strongerPage({ action, login })
   return consentPage({
     action,
     client: String(interaction.params.client_id),
-    login: interaction.session?.accountId ?? '',
+    login,
     scopes: String(interaction.params.scope ?? '').split(' '),
   })
 }
@@ -78,9 +103,19 @@ async function submitted(form: {
   }
   const login = fields.get('login')
   if (interaction.prompt.name === 'login') {
-    return login && logins.includes(login) ? { login: { accountId: login } } : undefined
+    return login && logins.includes(login) ? signedIn(login, { amr: METHODS.once }) : undefined
+  }
+  if (interaction.prompt.name === 'stronger') {
+    const again = interaction.session?.accountId
+    const stronger = { amr: METHODS.twice, acr: STRONGER }
+    return again && fields.has('again') ? signedIn(again, stronger) : undefined
   }
   return fields.has('consent') ? { consent: await allow(provider, interaction) } : undefined
+}
+
+/** The time is said, because the later pages of the same sign-in hand it in once more. */
+function signedIn(accountId: string, how: { amr: string[]; acr?: string }): Result {
+  return { login: { accountId, ts: Math.floor(Date.now() / 1000), ...how } }
 }
 
 async function allow(provider: Provider, interaction: Interaction): Promise<{ grantId: string }> {

@@ -117,6 +117,24 @@ export function accountPage(form: { action: string; logins: readonly string[] })
   }
 }
 
+/** Stands for a security key or a code: what a provider asks for when a client wants more. */
+export function strongerPage(form: { action: string; login: string }): Page {
+  return {
+    title: 'Confirm once more',
+    text: [
+      'A stronger sign-in is wanted.',
+      'A real provider would ask for a security key or a code here.',
+    ],
+    form: {
+      action: form.action,
+      buttons: [
+        { name: 'again', value: 'yes', label: `I am ${form.login}` },
+        { name: 'abort', value: 'yes', label: 'Refuse' },
+      ],
+    },
+  }
+}
+
 export function consentPage(form: {
   action: string
   client: string

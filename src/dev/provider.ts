@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Configuration, type errors, type KoaContextWithOIDC, Provider } from 'oidc-provider'
-import { type Account, accountPages } from './provider-interactions.ts'
+import { type Account, accountPages, questions, STRONGER } from './provider-interactions.ts'
 import { codePage, confirmPage, type Page, renderPage } from './provider-pages.ts'
 import { ProviderStore } from './provider-store.ts'
 
@@ -67,15 +67,19 @@ function configuration(issuer: string, store: ProviderStore): Configuration {
     jwks: { keys: [JSON.parse(key)] },
     cookies: { keys: [cookieKey], short: { path: new URL(issuer).pathname } },
     claims: {
-      openid: ['sub'],
+      openid: ['sub', 'auth_time', 'acr', 'amr'],
       profile: ['name', 'preferred_username', 'groups'],
       email: ['email'],
     },
     // Claims go into the ID token, where the broker reads them (OpenID Connect Core section 5.4).
     conformIdTokenClaims: false,
     findAccount: (_context, login) => findAccount(login),
+    acrValues: [STRONGER],
     rotateRefreshToken: true,
-    interactions: { url: (_context, interaction) => `${issuer}/interaction/${interaction.uid}` },
+    interactions: {
+      policy: questions(),
+      url: (_context, interaction) => `${issuer}/interaction/${interaction.uid}`,
+    },
     ttl: lifetimes,
     features: {
       devInteractions: { enabled: false },
@@ -137,17 +141,25 @@ function codeProblem(problem: Error | undefined): string | undefined {
 
 /**
  * What oidc-provider answers with a page that needs JavaScript, or leaves out: the link with the
- * code leads straight to its confirmation, and the device answer carries an interval of 1 s.
+ * code leads straight to its confirmation, the device answer carries an interval of 1 s, and what a
+ * device asks for as `nonce` gets into the identity token, as with Keycloak.
  */
 async function ownPages(context: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
   await next()
   if (context.oidc?.route === 'device_authorization' && context.status === 200) {
     Object.assign(context.body as object, { interval: 1 })
+    await keepNonce(context)
   }
   const code = context.oidc?.params?.user_code
   if (context.oidc?.route === 'code_verification' && context.method === 'GET' && code) {
     show(context, confirmPage({ ...formOf(context), code: String(code) }))
   }
+}
+
+async function keepNonce({ oidc }: KoaContextWithOIDC): Promise<void> {
+  const { DeviceCode: code } = oidc.entities
+  const nonce = oidc.params?.nonce
+  if (code && nonce) await Object.assign(code, { nonce }).save()
 }
 
 /** Where the device pages post to, and what protects them against forged requests. */

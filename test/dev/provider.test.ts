@@ -3,9 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createProvider } from '../../src/dev/provider.ts'
-import { Browser, confirmDevice } from '../servers/browser.ts'
+import { Browser, type Choices, confirmDevice } from '../servers/browser.ts'
 
 let folder: string
 const ended: (() => Promise<void>)[] = []
@@ -49,20 +49,28 @@ async function post(url: string, form: Record<string, string>) {
 
 const SCOPE = 'openid profile email offline_access'
 
-async function signIn(issuer: string, login: string) {
-  const device = await post(`${issuer}/device/auth`, { scope: SCOPE })
+/** Signs in through the device flow; `titles` are the pages that it took. */
+async function walk(
+  issuer: string,
+  { asked = {}, ...choices }: Choices & { asked?: Record<string, string> },
+) {
+  const device = await post(`${issuer}/device/auth`, { scope: SCOPE, ...asked })
   const verificationUriComplete = device.verification_uri_complete ?? ''
-  await confirmDevice({ verificationUriComplete, login })
-  return post(`${issuer}/token`, {
+  const titles = await confirmDevice({ verificationUriComplete, ...choices })
+  const tokens = await post(`${issuer}/token`, {
     grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
     device_code: device.device_code ?? '',
   })
+  return { titles, tokens, claims: claimsOf(tokens.id_token) }
 }
+
+const signIn = async (issuer: string, login: string) => (await walk(issuer, { login })).tokens
 
 const refresh = (issuer: string, token = '') =>
   post(`${issuer}/token`, { grant_type: 'refresh_token', refresh_token: token })
 
 function claimsOf(token = ''): Record<string, unknown> {
+  if (!token) return {}
   return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
 }
 
@@ -139,4 +147,65 @@ test('a page of a sign-in that isn’t there says so', async () => {
   const { issuer } = await start()
   const page = await new Browser().open(new URL(`${issuer}/interaction/nonsense`))
   expect(page.html).toContain('Nothing to confirm')
+})
+
+describe('a browser that is signed in already', () => {
+  const ACCOUNT = 'Choose an account'
+
+  test('is asked for nothing again, unless max_age says that it was too long ago', async () => {
+    const { issuer } = await start()
+    const choices = { login: 'dev', browser: new Browser() }
+    const first = await walk(issuer, choices)
+    expect(first.titles).toContain(ACCOUNT)
+    const again = await walk(issuer, { ...choices, asked: { max_age: '60' } })
+    expect(again.titles).not.toContain(ACCOUNT)
+    expect(again.claims.auth_time).toBe(first.claims.auth_time)
+    const fresh = await walk(issuer, { ...choices, asked: { max_age: '0' } })
+    expect(fresh.titles).toContain(ACCOUNT)
+    expect(fresh.claims.auth_time).toBeGreaterThanOrEqual(Number(again.claims.auth_time))
+  })
+
+  test('may choose another account', async () => {
+    const { issuer } = await start()
+    const browser = new Browser()
+    await walk(issuer, { login: 'dev', browser })
+    const { claims } = await walk(issuer, { login: 'lead', browser, asked: { max_age: '0' } })
+    expect(claims.sub).toBe('lead')
+  })
+
+  test('confirms once more where acr_values wants it, and only then', async () => {
+    const { issuer } = await start()
+    const choices = { login: 'dev', browser: new Browser() }
+    const plain = await walk(issuer, choices)
+    expect(plain.claims).toMatchObject({ amr: ['user'] })
+    expect(plain.claims).not.toHaveProperty('acr')
+    const asked = { acr_values: 'urn:else urn:jit:mfa' }
+    const stronger = await walk(issuer, { ...choices, asked })
+    expect(stronger.titles).toContain('Confirm once more')
+    const strong = { acr: 'urn:jit:mfa', amr: ['user', 'mfa'] }
+    expect(stronger.claims).toMatchObject(strong)
+    const renewed = claimsOf((await refresh(issuer, stronger.tokens.refresh_token)).id_token)
+    expect(renewed).toMatchObject({ ...strong, auth_time: stronger.claims.auth_time })
+    const unknown = await walk(issuer, { login: 'dev', asked: { acr_values: 'urn:else' } })
+    expect(unknown.claims).not.toHaveProperty('acr')
+  })
+
+  test('who refuses to confirm once more is not signed in', async () => {
+    const { issuer } = await start()
+    const refusing = { login: 'dev', refuseAt: /once more/ }
+    const { tokens } = await walk(issuer, { ...refusing, asked: { acr_values: 'urn:jit:mfa' } })
+    expect(tokens).toMatchObject({ error: 'access_denied' })
+  })
+})
+
+test('a nonce gets into the identity token of a device as well, as with Keycloak', async () => {
+  const { issuer } = await start()
+  const { claims } = await walk(issuer, { login: 'dev', asked: { nonce: 'of-a-request' } })
+  expect(claims.nonce).toBe('of-a-request')
+})
+
+test('says which authentication contexts it knows', async () => {
+  const { issuer } = await start()
+  const metadata = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json()
+  expect(metadata).toMatchObject({ acr_values_supported: ['urn:jit:mfa'] })
 })

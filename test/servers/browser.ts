@@ -51,6 +51,8 @@ export interface Choices {
   readonly refuseAt?: RegExp
   /** Typed where a page asks for the code. */
   readonly code?: string
+  /** One that has been there before; a new one otherwise. */
+  readonly browser?: Browser
 }
 
 /** Fills the one form of a page in as a person would; `undefined` when there is none. */
@@ -94,7 +96,7 @@ export async function walkPages(
   address: URL,
   choices: Choices,
 ): Promise<{ titles: string[]; url: URL; html: string }> {
-  const browser = new Browser()
+  const { browser = new Browser() } = choices
   const titles: string[] = []
   let page = await browser.open(address)
   for (let step = 0; step < 10; step += 1) {
