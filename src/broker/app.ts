@@ -7,6 +7,7 @@ import type { BrokerParts } from './broker.ts'
 import type { Grants } from './grants.ts'
 import { openApiDocument } from './openapi.ts'
 import { errorResponse } from './responses.ts'
+import { approvalRoutes } from './routes/approvals.ts'
 import { grantTokenRoutes } from './routes/grant-tokens.ts'
 import { inventoryRoutes } from './routes/inventory.ts'
 import { oauthRoutes } from './routes/oauth.ts'
@@ -68,5 +69,6 @@ export function createApp(parts: AppParts): App {
   oauthRoutes(app, parts)
   grantTokenRoutes(app, parts)
   inventoryRoutes(app, parts)
+  approvalRoutes(app, parts)
   return app
 }

@@ -183,6 +183,7 @@ function every(milliseconds: number, work: () => Promise<void>, log: Log): () =>
 /** Whatever was missed, by a failure or by a process that died, is found here within a second. */
 async function reap({ sessions, store }: BrokerParts, grants: Grants): Promise<void> {
   await grants.endExpired()
+  await grants.endLapsed()
   for (const { sid, by } of await sessions.lapsed()) await sessions.end(sid, by)
   await grants.endWithSessions()
   await grants.endOrphans()

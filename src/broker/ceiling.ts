@@ -8,7 +8,8 @@ type Asked = Pick<ResolvedRequest, 'task' | 'environment' | 'members'>
 
 /**
  * What of a request is outside what its session may ask for at most, in words: `task 'deploy'`.
- * Nothing where all of it is within, or where there is no ceiling.
+ * Nothing where all of it is within, or where there is no ceiling. Asked before every decision, the
+ * first one, a renewal and a redemption alike, whatever policy would permit.
  */
 export function outsideCeiling(request: Asked, ceiling: Ceiling | undefined): readonly string[] {
   if (ceiling === undefined) return []
@@ -22,20 +23,6 @@ export function outsideCeiling(request: Asked, ceiling: Ceiling | undefined): re
       .filter(({ target }) => beyond(targets, target.name))
       .map(({ target }) => `target '${target.name}'`),
   ]
-}
-
-/**
- * A delegated session asks for what it was given, whatever policy would permit: to be called before
- * every decision, the first one, a renewal and a redemption alike.
- * @throws JitError `denied`, naming what is outside
- */
-export function checkCeiling(request: Asked, ceiling: Ceiling | undefined): void {
-  const outside = outsideCeiling(request, ceiling)
-  if (outside.length === 0) return
-  const message = `${outside.join(', ')}: outside what this session was given`
-  throw new JitError('denied', message, {
-    hint: 'jit whoami says what it may ask for; only its owner can give more, by a new delegation',
-  })
 }
 
 /**

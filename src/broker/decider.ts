@@ -1,11 +1,18 @@
+import { JitError } from '../lib/errors.ts'
 import type { Decision, PolicySet } from '../policy/decide.ts'
 import { describeDenial } from '../policy/denial.ts'
+import { findObligation, type Hypothesis, suppose } from '../policy/obligations.ts'
+import { ownerQuestion } from '../policy/owner.ts'
+import type { ForgeAnswer, TaskQuestion } from '../policy/question.ts'
 import type { GrantContext } from '../protocol/grant.ts'
+import type { Obligation } from '../protocol/obligation.ts'
+import { outsideCeiling } from './ceiling.ts'
+import type { BrokerConfig } from './config/config.ts'
 import type { Fleet } from './fleet.ts'
 import type { Policies } from './policies.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
-import type { GrantRow } from './store/schema.ts'
+import type { ApprovalRow, GrantRow } from './store/schema.ts'
 import type { Store } from './store/store.ts'
 
 /** The answer for one target. */
@@ -19,20 +26,72 @@ export interface TargetDenial extends TargetDecision {
   readonly decision: Extract<Decision, { effect: 'deny' }>
 }
 
+/** What is known of a request beside what its client says. */
+export interface Evidence {
+  /** Groups of which a member approved; of which two different members did; those people's ids. */
+  readonly approvals: readonly string[]
+  readonly approvalsByTwo: readonly string[]
+  readonly approvers: readonly string[]
+  /** What the forge says of commit and branch. */
+  readonly forge?: ForgeAnswer
+}
+
+/** What policy says to a request today. */
+export type Assessment = { readonly decisions: readonly TargetDecision[] } & (
+  | { readonly kind: 'permitted' }
+  | {
+      readonly kind: 'denied'
+      readonly denials: readonly TargetDenial[]
+      readonly outside?: string
+    }
+  /** It would permit with this; `wantedBy`: ids of the policies that say so. */
+  | {
+      readonly kind: 'waits'
+      readonly obligation: Obligation
+      readonly wantedBy: readonly string[]
+    }
+)
+
 /** Those of the answers that say no; none when every target permits. */
-export function denialsOf(decisions: readonly TargetDecision[]): TargetDenial[] {
+function denialsOf(decisions: readonly TargetDecision[]): TargetDenial[] {
   return decisions.flatMap(({ target, decision }) =>
     decision.effect === 'deny' ? [{ target, decision }] : [],
   )
 }
 
+/** What approvals count for, those of anything but `subjectHash` left out. */
+export function evidenceOf(
+  approvals: readonly ApprovalRow[],
+  { subjectHash, forge }: { subjectHash: string; forge?: ForgeAnswer | undefined },
+): Evidence {
+  const valid = approvals.filter(({ subject_hash }) => subject_hash === subjectHash)
+  const groups = valid.flatMap((row) => JSON.parse(row.groups) as string[])
+  const once = [...new Set(groups)]
+  return {
+    approvals: once,
+    approvalsByTwo: once.filter((group) => groups.indexOf(group) !== groups.lastIndexOf(group)),
+    approvers: valid.map(({ approver_id }) => approver_id),
+    ...(forge ? { forge } : {}),
+  }
+}
+
+/** Who asks, as policies see them. */
+type Asker = Pick<Session, 'principal' | 'authenticatedAt' | 'acr' | 'amr' | 'ceiling'>
+
 /** Today's policies on a request: every target has to permit. */
 export class Decider {
+  readonly #config: Pick<BrokerConfig, 'approvers' | 'acr' | 'environments'>
   readonly #policies: Policies
   readonly #fleet: Fleet
   readonly #store: Store
 
-  constructor(parts: { policies: Policies; fleet: Fleet; store: Store }) {
+  constructor(parts: {
+    config: Pick<BrokerConfig, 'approvers' | 'acr' | 'environments'>
+    policies: Policies
+    fleet: Fleet
+    store: Store
+  }) {
+    this.#config = parts.config
     this.#policies = parts.policies
     this.#fleet = parts.fleet
     this.#store = parts.store
@@ -42,30 +101,75 @@ export class Decider {
     return this.#policies.current
   }
 
-  /** The answer for each target of a request. */
-  decide(session: Session, request: ResolvedRequest): TargetDecision[] {
-    const { repository, branch, commit, break_glass, ...unsigned } = request.context
+  /**
+   * The answer for each target of a request, and of a denial, the least that would turn it. An
+   * agent's is no wherever its owner's would be, and whatever is above its session's ceiling.
+   */
+  assess(asker: Asker, request: ResolvedRequest, evidence: Evidence): Assessment {
+    const outside = outsideCeiling(request, asker.ceiling)
+    if (outside.length > 0) return aboveCeiling(request, outside)
+    const questions = this.#questions(asker, request, evidence)
+    const decisions = questions.map(({ target, decisions: answers }) => ({
+      target,
+      decision: strictest(answers.map(({ decision }) => decision)),
+    }))
+    const denials = denialsOf(decisions)
+    if (denials.length === 0) return { kind: 'permitted', decisions }
+    const open = questions.flatMap((question) => question.decisions)
+    const would = (hypothesis: Hypothesis) => open.map(({ under }) => under(hypothesis))
+    const permits = (hypothesis: Hypothesis) =>
+      would(hypothesis).every(({ effect }) => effect === 'permit')
+    const obligation = findObligation({ ...this.#config, permits })
+    if (!obligation) return { kind: 'denied', decisions, denials }
+    const forbidding = denials.flatMap(({ decision }) => decision.policies)
+    // Where none forbids, those that would permit want it.
+    const wanting =
+      forbidding.length > 0
+        ? forbidding
+        : would(hypothesisOf(obligation)).flatMap(({ policies }) => policies)
+    return { kind: 'waits', decisions, obligation, wantedBy: [...new Set(wanting)].sort() }
+  }
+
+  /** One question a target, and for an agent its owner's as well: each with its answer, and under a hypothesis. */
+  #questions(asker: Asker, request: ResolvedRequest, evidence: Evidence) {
+    const policies = this.current
     return request.members.map(({ target }) => {
-      const decision = this.current.decide({
-        principal: session.principal,
-        task: request.task,
-        target: target.name,
-        context: {
-          ...unsigned,
-          signed: { repository, branch, commit },
-          breakGlass: break_glass,
-          ttl: request.ttlSeconds,
-          delivery: 'env',
-          authentication: authenticationOf(session),
-          now: this.#store.now(),
-        },
-      })
-      return { target: target.name, decision }
+      const question = this.#question(asker, { request, target: target.name, evidence })
+      const owner = ownerQuestion(question)
+      const decisions = (owner ? [question, owner] : [question]).map((one) => policies.ask(one))
+      return { target: target.name, decisions }
     })
   }
 
+  #question(
+    asker: Asker,
+    asked: { request: ResolvedRequest; target: string; evidence: Evidence },
+  ): TaskQuestion {
+    const { request, target, evidence } = asked
+    const { repository, branch, commit, break_glass, ...unsigned } = request.context
+    return {
+      principal: asker.principal,
+      task: request.task,
+      target,
+      context: {
+        ...unsigned,
+        ...evidence,
+        signed: { repository, branch, commit },
+        breakGlass: break_glass,
+        ttl: request.ttlSeconds,
+        delivery: 'env',
+        authentication: authenticationOf(asker),
+        now: this.#store.now(),
+      },
+    }
+  }
+
   /** A denial in words; targets that were denied for the same reason in one breath. */
-  explain({ task, environment }: ResolvedRequest, denials: readonly TargetDenial[]) {
+  explain(
+    { task, environment }: ResolvedRequest,
+    { denials, outside }: Extract<Assessment, { kind: 'denied' }>,
+  ) {
+    if (outside) return { message: outside, policies: [] }
     const alike = Map.groupBy(denials, ({ decision }) => JSON.stringify(decision))
     const words = [...alike.values()].map((group) => {
       const names = group.map(({ target }) => target).join(', ')
@@ -76,14 +180,19 @@ export class Decider {
     return { message: words.join('; '), policies }
   }
 
-  /** A request as it was recorded, at today's targets: one with live leases can't be removed. */
+  /**
+   * A request as it was recorded, at today's targets. One with live leases can't be removed.
+   * @throws JitError `target_refused` when one is gone, or has the task no more
+   */
   recorded(row: GrantRow): ResolvedRequest {
-    const members = (JSON.parse(row.targets) as string[]).flatMap(
-      (name) => this.#fleet.get(name) ?? [],
-    )
+    const members = (JSON.parse(row.targets) as string[]).map((name) => {
+      const member = this.#fleet.get(name)
+      if (member?.target.tasks.has(row.task)) return member
+      throw new JitError('target_refused', `'${name}' has no task '${row.task}' any more`)
+    })
     return {
       environment: row.environment,
-      tier: row.tier,
+      tier: this.#config.environments[row.environment]?.tier ?? row.tier,
       task: row.task,
       members,
       ttlSeconds: row.ttl_seconds,
@@ -93,7 +202,25 @@ export class Decider {
   }
 }
 
+function aboveCeiling({ members }: ResolvedRequest, outside: readonly string[]): Assessment {
+  const decision = { effect: 'deny', because: 'not-permitted', policies: [], errors: [] } as const
+  const decisions = members.map(({ target }) => ({ target: target.name, decision }))
+  const words = `${outside.join(', ')}: outside what this session was given`
+  return { kind: 'denied', decisions, denials: decisions, outside: words }
+}
+
+function hypothesisOf({ sign_in, approvals }: Obligation): Hypothesis {
+  return sign_in ? { signIn: { acr: sign_in.acr_values[0] ?? '' }, approvals } : { approvals }
+}
+
+/** The answer of several that must all permit: the first that denies. */
+function strictest(decisions: readonly Decision[]): Decision {
+  const denial = decisions.find(({ effect }) => effect === 'deny')
+  const policies = [...new Set(decisions.flatMap((decision) => decision.policies))]
+  return denial ?? { effect: 'permit', policies }
+}
+
 /** How and when the principal signed in, for policies. */
-export function authenticationOf(session: Session) {
+export function authenticationOf(session: Pick<Session, 'acr' | 'amr' | 'authenticatedAt'>) {
   return { acr: session.acr, amr: session.amr, at: session.authenticatedAt }
 }

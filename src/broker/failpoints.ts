@@ -1,5 +1,8 @@
 /** The steps between which a broker may die, as fault tests name them. */
 export type FailurePoint =
+  | 'request:pending'
+  | 'request:permitted'
+  | 'approve:recorded'
   | 'mint:intended'
   | 'mint:created'
   | 'mint:recorded'

@@ -6,9 +6,16 @@ interface Transition<State> {
   readonly to: State
 }
 
-/** A grant: asked for, live, over. A denied request never gets this far. */
+/** A grant: asked for, perhaps waiting, live, over. A denied request never gets this far. */
 export const GRANT = {
-  refuse: { from: ['requested'], to: 'refused' },
+  /** Something is wanted first, or wanted again. */
+  want: { from: ['pending', 'approved'], to: 'pending' },
+  /** The last approval that was wanted: it may be used now. */
+  approve: { from: ['pending'], to: 'approved' },
+  /** It is about to be minted, once. */
+  take: { from: ['pending', 'approved'], to: 'requested' },
+  /** Withdrawn, turned down, lapsed, or not to be minted. */
+  refuse: { from: ['pending', 'approved', 'requested'], to: 'refused' },
   /** Again, too: credentials that never arrived were replaced. */
   activate: { from: ['requested', 'active'], to: 'active' },
   end: { from: ['active'], to: 'revoking' },
@@ -21,6 +28,9 @@ export const LEASE = {
   revoke: { from: ['intent', 'active'], to: 'revoking' },
   settle: { from: ['revoking'], to: 'revoked' },
 } as const satisfies Record<string, Transition<LeaseState>>
+
+/** Requests that wait for what policy wants first. */
+export const WAITING_STATES = ['pending', 'approved'] as const satisfies GrantState[]
 
 /** Grants that hold, or may come to hold, a credential. */
 export const LIVE_GRANT_STATES = ['requested', 'active', 'revoking'] as const satisfies GrantState[]

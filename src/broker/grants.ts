@@ -1,20 +1,39 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { JitError } from '../lib/errors.ts'
+import type { Approval } from '../protocol/approval.ts'
 import type { EndedBy, Receipt } from '../protocol/grant.ts'
+import type { Principal } from '../protocol/principal.ts'
 import type { GrantRequest } from '../protocol/request.ts'
+import { hashOfSubject, subjectOf } from './approval-subject.ts'
 import type { BrokerParts } from './broker.ts'
 import { Deadlines } from './deadlines.ts'
-import { Decider, denialsOf } from './decider.ts'
+import { Decider, type Evidence, evidenceOf } from './decider.ts'
 import { Exclusively } from './exclusively.ts'
-import { type Handover, Issuer, type RequestOutcome, type ResumeRequest } from './issuer.ts'
+import {
+  type Handover,
+  Issuer,
+  type RedeemRequest,
+  type RequestOutcome,
+  type ResumeRequest,
+  requestLapsed,
+} from './issuer.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
+import { approvalView, isWaiting, type LedgerGrant } from './ledger/rows.ts'
 import type { ResolvedRequest } from './requests.ts'
+import type { GrantRow } from './store/schema.ts'
 
 /** How long a release waits for the targets before the receipt says `retrying`, in milliseconds. */
 const RECEIPT_WAIT_MS = 4500
 
-/** Told when a grant ends by anything but its own client's release. */
-export type EndListener = (grant: string, ending: { by: EndedBy; reason: string }) => void
+/** What is told of grants to whoever holds their lifelines. */
+export interface GrantListener {
+  /** It ended by anything but its own client's release. */
+  ended(grant: string, ending: { by: EndedBy; reason: string }): void
+  /** What a request waited for may be there now. */
+  decided(grant: string): void
+  /** A request that waited is over. */
+  refused(grant: string, error: JitError): void
+}
 
 const REASONS: Readonly<Record<EndedBy, string>> = {
   exit: 'the command has ended',
@@ -33,7 +52,7 @@ export class Grants {
   readonly #deadlines: Deadlines
   readonly #issuer: Issuer
   readonly #one = new Exclusively()
-  #onEnd: EndListener = () => {}
+  #listener: GrantListener = { ended() {}, decided() {}, refused() {} }
   #draining = false
 
   constructor(parts: BrokerParts) {
@@ -48,14 +67,21 @@ export class Grants {
       decider: this.#decider,
       end: (grant, ending) => this.end(grant, ending),
       endAnyway: (grant, ending) => this.endAnyway(grant, ending),
+      evidence: (request, row) => this.evidence(request, row),
+      refuse: (grant, error) => this.refuse(grant, error),
       exclusively: (grant, work) => this.#one.run(grant, work),
       admit: () => this.#admit(),
       activated: (grant, expiresAt) => this.#watchDeadline(grant, expiresAt),
     })
   }
 
-  onEnd(listener: EndListener): void {
-    this.#onEnd = listener
+  /** @param listener takes the place of the one before */
+  listen(listener: GrantListener): void {
+    this.#listener = listener
+  }
+
+  get decider(): Decider {
+    return this.#decider
   }
 
   /** Answers a request: {@link Issuer.request}, one at a time for each key. */
@@ -70,6 +96,63 @@ export class Grants {
   /** Hands a grant to a new connection: {@link Issuer.resume}, one at a time for each grant. */
   resume(sid: string, asked: ResumeRequest, onAccepted: () => void): Promise<Handover> {
     return this.#issue(asked.grant, () => this.#issuer.resume(sid, asked, onAccepted))
+  }
+
+  /** Asks ahead: {@link Issuer.askAhead}. */
+  askAhead(sid: string, asked: GrantRequest): Promise<LedgerGrant> {
+    return this.#issue(`${sid}:${asked.key}`, () => this.#issuer.askAhead(sid, asked))
+  }
+
+  /** Uses what was asked ahead: {@link Issuer.redeem}, one at a time for each grant. */
+  redeem(
+    sid: string,
+    asked: RedeemRequest,
+    onResolved: (id: string, request: ResolvedRequest) => void,
+  ): Promise<RequestOutcome> {
+    return this.#issue(asked.grant, () => this.#issuer.redeem(sid, asked, onResolved))
+  }
+
+  /** Goes on with a request that waited: {@link Issuer.proceed}, one at a time for each grant. */
+  proceed(sid: string, grant: string): Promise<RequestOutcome> {
+    return this.#issue(grant, () => this.#issuer.proceed(sid, grant))
+  }
+
+  /** A request goes on without the connection that asked. */
+  async detach(grant: string): Promise<void> {
+    if (!(await this.#parts.ledger.requests.detach(grant))) {
+      throw new JitError('grant_ended', `grant ${grant} does not wait any more`)
+    }
+  }
+
+  /** Who said yes to a request so far. */
+  async approvals(grant: string): Promise<Approval[]> {
+    return (await this.#parts.ledger.read.approvals(grant)).map(approvalView)
+  }
+
+  /** What a request waited for may be there now: whoever holds its lifeline is told. */
+  decided(grant: string): void {
+    this.#listener.decided(grant)
+  }
+
+  /** What is known of a request beside its client's word; with a row, its approvals too. */
+  async evidence(request: ResolvedRequest, row?: GrantRow): Promise<Evidence> {
+    const approvals = row ? await this.#parts.ledger.read.approvals(row.id) : []
+    const subjectHash = row ? hashOfSubject(subjectOf(row, request)) : ''
+    return evidenceOf(approvals, { subjectHash })
+  }
+
+  /**
+   * Ends a request that waits, or is being minted.
+   * @param actor who did, where that isn't its own principal
+   * @returns whether it was this call
+   */
+  async refuse(grant: string, error: JitError, actor?: Principal): Promise<boolean> {
+    const { code, message } = error
+    const leases = await this.#parts.ledger.grants.refuse(grant, { code, message }, actor)
+    if (!leases) return false
+    this.#parts.revoker.undo(leases)
+    this.#listener.refused(grant, error)
+    return true
   }
 
   #issue<T>(key: string, work: () => Promise<T>): Promise<T> {
@@ -103,16 +186,18 @@ export class Grants {
     failpoint('revoke:recorded')
     this.#deadlines.forget(grant)
     revoker.undo(leases)
-    this.#onEnd(grant, { by: ending.by, reason: REASONS[ending.by] })
+    this.#listener.ended(grant, { by: ending.by, reason: REASONS[ending.by] })
     return true
   }
 
-  /** Ends a grant in whatever state it is: one that is being minted is refused. */
+  /** Ends a grant in whatever state it is; a request that was asked ahead has no connection to lose. */
   async endAnyway(grant: string, ending: Ending): Promise<void> {
     if (await this.end(grant, ending)) return
-    const reason = { code: 'grant_ended', message: REASONS[ending.by] }
-    const leases = await this.#parts.ledger.grants.refuse(grant, reason, ending.actor)
-    if (leases) this.#parts.revoker.undo(leases)
+    if (ending.by === 'lifeline') {
+      const { row } = await this.#parts.ledger.read.grant(grant)
+      if (isWaiting(row) && row.attended === 0) return
+    }
+    await this.refuse(grant, new JitError('grant_ended', REASONS[ending.by]), ending.actor)
   }
 
   /** What became of an ended grant, once each of its leases had an attempt (or 4.5 s went by). */
@@ -127,6 +212,13 @@ export class Grants {
   async endExpired(): Promise<void> {
     for (const grant of await this.#parts.ledger.read.expired()) {
       await this.end(grant, { by: 'ttl' })
+    }
+  }
+
+  /** Ends requests that waited too long. */
+  async endLapsed(): Promise<void> {
+    for (const grant of await this.#parts.ledger.read.lapsed()) {
+      await this.refuse(grant, requestLapsed())
     }
   }
 
@@ -154,7 +246,9 @@ export class Grants {
     for (const row of await ledger.read.decidedOtherwise(version)) {
       try {
         const session = await sessions.get(row.sid)
-        if (denialsOf(this.#decider.decide(session, this.#decider.recorded(row))).length > 0) {
+        const request = this.#decider.recorded(row)
+        const evidence = await this.evidence(request, row)
+        if (this.#decider.assess(session, request, evidence).kind !== 'permitted') {
           await this.end(row.id, { by: 'policy' })
         } else await ledger.grants.redecided(row.id, { version, principal: session.principal })
       } catch (thrown) {
@@ -167,7 +261,8 @@ export class Grants {
   async takeUp(): Promise<string[]> {
     const { ledger } = this.#parts
     await this.endExpired()
-    const waiting = (await ledger.read.live()).filter(({ row }) => row.state !== 'revoking')
+    const live = (await ledger.read.live()).filter(({ row }) => row.state !== 'revoking')
+    const waiting = [...live, ...(await ledger.read.waiting())]
     for (const { row } of waiting) {
       if (row.expires_at !== null) this.#watchDeadline(row.id, row.expires_at)
     }
@@ -184,6 +279,9 @@ export class Grants {
     const deadline = performance.now() + milliseconds
     this.#draining = true
     await Promise.race([this.#one.idle(), wait(milliseconds, undefined, { ref: false })])
+    for (const { row } of await ledger.read.waiting()) {
+      await this.refuse(row.id, new JitError('grant_ended', 'the broker is stopping'))
+    }
     for (const { row } of await ledger.read.live()) {
       await this.endAnyway(row.id, { by: 'lifeline' })
     }

@@ -11,9 +11,10 @@ import { parseJson } from '../protocol/parse.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Failpoints } from './failpoints.ts'
 import type { Grants } from './grants.ts'
-import type { Handover } from './issuer.ts'
+import { DENIED_HINT, type Handover, type RequestOutcome } from './issuer.ts'
 import type { Log } from './log.ts'
 import { problemOf } from './problem.ts'
+import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
 
 /** A connection that asks for nothing is closed after so many milliseconds. */
@@ -54,6 +55,8 @@ export class Lifeline {
   #over = false
   #asked = false
   #handedOver = false
+  /** For what policy wants before it permits. */
+  #waits = false
   #waiting = 0
   #missed = 0
   #suspendedUntil = 0
@@ -167,8 +170,15 @@ export class Lifeline {
     switch (message.type) {
       case 'request':
         return this.#request(message)
+      case 'redeem':
+        return this.#redeem(message)
       case 'resume':
         return this.#resume(message)
+      case 'continue':
+        this.#own(message.grant)
+        return this.#proceed()
+      case 'detach':
+        return this.#detach(message.grant)
       case 'received':
         this.#own(message.grant)
         return this.#parts.grants.received(message.grant)
@@ -195,28 +205,88 @@ export class Lifeline {
 
   async #request({ key, details }: Extract<ClientMessage, { type: 'request' }>): Promise<void> {
     this.#begin()
-    const { grants, session, failpoint } = this.#parts
-    const outcome = await grants.request(session.sid, { key, details }, (grant, request) => {
-      this.#hold(grant)
-      this.#send({
-        type: 'requested',
-        grant,
-        environment: request.environment,
-        tier: request.tier,
-        task: request.task,
-        targets: request.members.map(({ target }) => target.name),
-        ttl: request.ttlSeconds,
-      })
+    const { grants, session } = this.#parts
+    const outcome = await grants.request(session.sid, { key, details }, (grant, request) =>
+      this.#resolved(grant, request),
+    )
+    this.#answer(outcome)
+  }
+
+  async #redeem(message: Extract<ClientMessage, { type: 'redeem' }>): Promise<void> {
+    this.#begin()
+    const { grants, session } = this.#parts
+    this.#answer(
+      await grants.redeem(session.sid, message, (grant, request) => this.#resolved(grant, request)),
+    )
+  }
+
+  /** Says how the request was understood; from here on it lives on this connection. */
+  #resolved(grant: string, request: ResolvedRequest): void {
+    this.#hold(grant)
+    this.#send({
+      type: 'requested',
+      grant,
+      environment: request.environment,
+      tier: request.tier,
+      task: request.task,
+      targets: request.members.map(({ target }) => target.name),
+      ttl: request.ttlSeconds,
     })
-    if (outcome.kind === 'denied') {
-      const hint = 'ask whoever keeps the policies, or ask for less'
-      this.#refuse(new JitError('denied', outcome.message, { hint }), outcome.policies)
+  }
+
+  #answer(outcome: RequestOutcome): void {
+    this.#waits = outcome.kind === 'pending'
+    if (outcome.kind === 'granted') {
+      this.#handOver('granted', outcome.handover)
+      this.#parts.failpoint('mint:delivered')
+    } else if (outcome.kind === 'pending') {
+      const { grant, obligation, wantedBy, lapsesAt } = outcome
+      const lapses_at = toTimestamp(lapsesAt)
+      this.#send({ type: 'pending', grant, obligation, policies: [...wantedBy], lapses_at })
+    } else {
+      const error = new JitError('denied', outcome.message, { hint: DENIED_HINT })
+      this.#refuse(error, outcome.policies)
       this.#over = true
       this.close(LIFELINE_CLOSE.done)
-      return
     }
-    this.#handOver('granted', outcome.handover)
-    failpoint('mint:delivered')
+  }
+
+  /** What the request waits for may be there. */
+  decided(): void {
+    this.#work = this.#work.then(async () => {
+      if (!this.#waits || this.#socket.readyState !== WebSocket.OPEN) return
+      try {
+        await this.#proceed()
+      } catch (thrown) {
+        this.#refuse(thrown)
+        if (!this.#handedOver) this.close(LIFELINE_CLOSE.done)
+      }
+    })
+  }
+
+  /** The request that waited is over. */
+  refused(error: JitError): void {
+    if (!this.#waits) return
+    this.#waits = false
+    this.#over = true
+    this.#refuse(error)
+    this.close(LIFELINE_CLOSE.done)
+  }
+
+  async #proceed(): Promise<void> {
+    const grant = this.#grant
+    if (grant === undefined || !this.#waits) return
+    const { grants, session } = this.#parts
+    const approvals = await grants.approvals(grant)
+    if (approvals.length > 0) this.#send({ type: 'approved', grant, approvals })
+    this.#answer(await grants.proceed(session.sid, grant))
+  }
+
+  async #detach(grant: string): Promise<void> {
+    this.#own(grant)
+    await this.#parts.grants.detach(grant)
+    this.#over = true
+    this.close(LIFELINE_CLOSE.done)
   }
 
   async #resume(message: Extract<ClientMessage, { type: 'resume' }>): Promise<void> {

@@ -24,9 +24,16 @@ export class Lifelines {
     this.#ping = setInterval(() => {
       for (const lifeline of this.#all) lifeline.ping()
     }, PING_INTERVAL_SECONDS * 1000)
-    parts.grants.onEnd((grant, { by, reason }) => {
-      this.#clearGrace(grant)
-      this.#byGrant.get(grant)?.ended(by, reason)
+    parts.grants.listen({
+      ended: (grant, { by, reason }) => {
+        this.#clearGrace(grant)
+        this.#byGrant.get(grant)?.ended(by, reason)
+      },
+      decided: (grant) => this.#byGrant.get(grant)?.decided(),
+      refused: (grant, error) => {
+        this.#clearGrace(grant)
+        this.#byGrant.get(grant)?.refused(error)
+      },
     })
   }
 

@@ -1,15 +1,23 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import type { GenericSchema } from 'valibot'
+import { ApprovalRequest, ApprovalRequests, ApproveBody, DenyBody } from '../protocol/approval.ts'
 import { AuditPage } from '../protocol/audit.ts'
-import { Grants, Receipt, Receipts } from '../protocol/grant.ts'
+import { Grant, Grants, Receipt, Receipts, Withdrawal } from '../protocol/grant.ts'
 import { ClientMessage, ServerMessage } from '../protocol/lifeline.ts'
 import { ResourceMetadata, TokenResponse } from '../protocol/oauth.ts'
 import { WhoAmI } from '../protocol/principal.ts'
 import { PROBLEM_MEDIA_TYPE, Problem } from '../protocol/problem.ts'
+import { GrantRequest } from '../protocol/request.ts'
 
 const SCHEMAS = {
+  ApprovalRequest,
+  ApprovalRequests,
+  ApproveBody,
   AuditPage,
   ClientMessage,
+  DenyBody,
+  Grant,
+  GrantRequest,
   Grants,
   Problem,
   Receipt,
@@ -18,6 +26,7 @@ const SCHEMAS = {
   ServerMessage,
   TokenResponse,
   WhoAmI,
+  Withdrawal,
 } satisfies Record<string, GenericSchema>
 
 type SchemaName = keyof typeof SCHEMAS
@@ -32,6 +41,7 @@ const query = (name: string, description: string) => ({
   description,
   schema: { type: 'string' },
 })
+const json = (name: SchemaName) => ({ requestBody: content(name) })
 const ID = { name: 'id', in: 'path', required: true, schema: { type: 'string' } }
 
 function operation(
@@ -110,6 +120,23 @@ export function openApiDocument(url: string) {
       '/v1/whoami': { get: operation('Who I am', 'WhoAmI') },
       '/v1/grants': {
         get: operation('Live grants', 'Grants', { parameters: [query('scope', 'mine or all')] }),
+        post: operation('Asks ahead: a request that is used later', 'Grant', json('GrantRequest')),
+      },
+      '/v1/grants/{id}/approve': {
+        post: operation('Says yes to what was shown', 'ApprovalRequest', {
+          parameters: [ID],
+          ...json('ApproveBody'),
+        }),
+      },
+      '/v1/grants/{id}/deny': {
+        post: operation('Says no', 'ApprovalRequest', { parameters: [ID], ...json('DenyBody') }),
+      },
+      '/v1/grants/{id}/acknowledge': {
+        post: operation('Says that an emergency was looked at', 'Grant', { parameters: [ID] }),
+      },
+      '/v1/approvals': { get: operation('What waits for me', 'ApprovalRequests') },
+      '/v1/approvals/{id}': {
+        get: operation('A request that waits, whole', 'ApprovalRequest', { parameters: [ID] }),
       },
       '/v1/grants/{id}': { get: operation('One grant', 'Grants', { parameters: [ID] }) },
       '/v1/grants/{id}/revoke': {

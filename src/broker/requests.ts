@@ -4,7 +4,7 @@ import { formatDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import { nearest } from '../lib/nearest.ts'
 import type { GrantContext } from '../protocol/grant.ts'
-import type { AuthorizationDetails } from '../protocol/request.ts'
+import type { AuthorizationDetails, ClaimedContext } from '../protocol/request.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Fleet, FleetMember } from './fleet.ts'
 import type { Session } from './sessions.ts'
@@ -22,6 +22,14 @@ export interface ResolvedRequest {
 }
 
 const NOTHING_CLAIMED = { repository: '', branch: '', commit: '', dirty: false }
+
+/** A pipeline's issuer says where it runs: what it says itself beside that is nothing to decide on. */
+export function claimedBy(
+  { principal }: Pick<Session, 'principal'>,
+  claimed: ClaimedContext,
+): ClaimedContext {
+  return principal.kind === 'pipeline' ? NOTHING_CLAIMED : claimed
+}
 
 /** @param what names it: `target 'shop-bd' in 'prod'` */
 function unknown(what: string, name: string, known: readonly string[]): JitError {
@@ -110,12 +118,14 @@ export function resolveRequest(
   const members = resolveTargets(details, fleet)
   checkVariables(members)
   checkLabels(details.labels, config)
+  if (details.break_glass && details.reason.trim() === '') {
+    throw new JitError('request_invalid', 'an emergency needs a reason', { hint: 'give --reason' })
+  }
   const ttlSeconds = resolveTtl(details.ttl, members)
   const { claimed, command, labels, reason, ticket, break_glass } = details
   const context: GrantContext = {
     ...session.signed,
-    // A pipeline's issuer says where it runs: what it says itself beside that is nothing to decide on.
-    claimed: session.principal.kind === 'pipeline' ? NOTHING_CLAIMED : claimed,
+    claimed: claimedBy(session, claimed),
     command,
     reason,
     break_glass,
@@ -128,4 +138,25 @@ export function resolveRequest(
     .update(String(canonicalize(bound)))
     .digest('hex')
   return { environment, tier, task, members, ttlSeconds, context, hash }
+}
+
+/**
+ * What is to run must be what was asked ahead for.
+ * @throws JitError `request_changed`, naming what differs
+ */
+export function checkSame(
+  asked: GrantContext,
+  now: Pick<GrantContext, 'repository' | 'branch' | 'commit' | 'claimed' | 'command'>,
+): void {
+  const differs = (['repository', 'branch', 'commit', 'claimed', 'command'] as const).find(
+    (part) => canonicalize(asked[part]) !== canonicalize(now[part]),
+  )
+  if (differs === undefined) return
+  const what =
+    differs === 'command'
+      ? 'the command, its directory or its program'
+      : 'the repository, branch, commit or working tree'
+  throw new JitError('request_changed', `${what} is not what was asked for`, {
+    hint: 'run exactly what was asked for, or ask again',
+  })
 }

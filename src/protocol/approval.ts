@@ -16,7 +16,8 @@ export const RequestedTarget = v.object({
 /** What an approver is shown, and what an approval is bound to: exactly this. */
 export const ApprovalSubject = v.object({
   grant: v.string(),
-  principal: Principal,
+  /** Its groups aside: they are decided upon, not approved. */
+  principal: v.omit(Principal, ['groups']),
   environment: Name,
   tier: v.string(),
   task: Name,
@@ -56,7 +57,7 @@ export type ApprovalRequest = v.InferOutput<typeof ApprovalRequest>
 export const ApprovalRequests = v.object({
   requests: v.array(ApprovalRequest),
   /** Grants taken by breaking the glass that nobody has acknowledged yet. */
-  unacknowledged: v.optional(v.array(Grant), []),
+  unacknowledged: v.array(Grant),
 })
 export type ApprovalRequests = v.InferOutput<typeof ApprovalRequests>
 

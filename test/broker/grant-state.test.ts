@@ -15,14 +15,16 @@ function table<State extends string, Event extends string>(
 
 test('a grant is over for good once it ended, and never lives without being activated', () => {
   const events = Object.keys(GRANT) as (keyof typeof GRANT)[]
-  expect(events).toEqual(['refuse', 'activate', 'end', 'settle'])
+  expect(events).toEqual(['want', 'approve', 'take', 'refuse', 'activate', 'end', 'settle'])
   expect(table(GrantState.options, events, nextGrantState)).toEqual([
-    'requested: refused active - -',
-    'denied: - - - -',
-    'refused: - - - -',
-    'active: - active revoking -',
-    'revoking: - - - revoked',
-    'revoked: - - - -',
+    'requested: - - - refused active - -',
+    'denied: - - - - - - -',
+    'pending: pending approved requested refused - - -',
+    'approved: pending - requested refused - - -',
+    'refused: - - - - - - -',
+    'active: - - - - active revoking -',
+    'revoking: - - - - - - revoked',
+    'revoked: - - - - - - -',
   ])
 })
 

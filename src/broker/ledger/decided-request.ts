@@ -1,9 +1,29 @@
-import type { GrantContext } from '../../protocol/grant.ts'
+import { toTimestamp } from '../../lib/clock.ts'
+import type { GrantContext, GrantState } from '../../protocol/grant.ts'
+import type { Obligation } from '../../protocol/obligation.ts'
 import type { Principal } from '../../protocol/principal.ts'
 import type { Target } from '../../targets/target.ts'
 import type { AuditEvent } from '../audit.ts'
 import type { TargetDecision } from '../decider.ts'
+import type { ResolvedRequest } from '../requests.ts'
+import type { Session } from '../sessions.ts'
 import type { GrantRow } from '../store/schema.ts'
+
+/** What policy said to a request. */
+export type Answer =
+  | { readonly kind: 'permitted' }
+  | { readonly kind: 'denied' }
+  | ({ readonly kind: 'waits' } & Waiting)
+
+/** What a request waits for, and how. Times are milliseconds since the epoch. */
+export interface Waiting {
+  readonly obligation: Obligation
+  /** Ids of the policies that want it. */
+  readonly wantedBy: readonly string[]
+  readonly lapsesAt: number
+  /** Whether it ends with the connection that asked. */
+  readonly attended: boolean
+}
 
 /** A request that policy has answered. */
 export interface DecidedRequest {
@@ -20,9 +40,29 @@ export interface DecidedRequest {
   readonly policyVersion: string
   /** The answer for each target. */
   readonly decisions: readonly TargetDecision[]
-  readonly permitted: boolean
+  readonly answer: Answer
   /** Their names. */
   readonly targets: readonly string[]
+}
+
+/** A request of a session, with what policy said to it. */
+export function decidedRequest(
+  session: Pick<Session, 'sid' | 'principal'>,
+  asked: { id: string; key: string; request: ResolvedRequest },
+  said: Answer & { decisions: readonly TargetDecision[]; policyVersion: string },
+): DecidedRequest {
+  const { members, ...request } = asked.request
+  return {
+    ...request,
+    id: asked.id,
+    key: asked.key,
+    sid: session.sid,
+    principal: session.principal,
+    answer: said,
+    policyVersion: said.policyVersion,
+    decisions: said.decisions,
+    targets: members.map(({ target }) => target.name),
+  }
 }
 
 /** Where a lease is to be minted. */
@@ -33,6 +73,8 @@ export interface LeaseTarget {
 
 /** A new grant as the ledger keeps it. */
 export function grantRow(request: DecidedRequest, now: number): GrantRow {
+  const { answer } = request
+  const waiting = answer.kind === 'waits' ? answer : undefined
   return {
     id: request.id,
     sid: request.sid,
@@ -48,25 +90,48 @@ export function grantRow(request: DecidedRequest, now: number): GrantRow {
     ttl_seconds: request.ttlSeconds,
     context: JSON.stringify(request.context),
     policy_version: request.policyVersion,
-    state: request.permitted ? 'requested' : 'denied',
+    state: stateOf(answer),
     requested_at: now,
-    lapses_at: null,
-    obligation: null,
-    wanted_by: null,
-    attended: 1,
+    lapses_at: waiting?.lapsesAt ?? null,
+    obligation: waiting ? JSON.stringify(waiting.obligation) : null,
+    wanted_by: waiting ? JSON.stringify(waiting.wantedBy) : null,
+    break_glass: request.context.break_glass ? 1 : 0,
+    acknowledged_at: null,
+    attended: waiting?.attended === false ? 0 : 1,
     expires_at: null,
     resume_hash: null,
     resume_previous: null,
     received: 0,
     ended_by: null,
-    ended_at: request.permitted ? null : now,
+    ended_at: answer.kind === 'denied' ? now : null,
   }
 }
 
+function stateOf(answer: Answer): GrantState {
+  if (answer.kind === 'permitted') return 'requested'
+  if (answer.kind === 'denied') return 'denied'
+  return waitingState(answer)
+}
+
+/** What only wants a sign-in may be used: whoever uses it signs in then. */
+export function waitingState({
+  obligation,
+  attended,
+}: Pick<Waiting, 'obligation' | 'attended'>): 'pending' | 'approved' {
+  return attended || obligation.approvals.length > 0 ? 'pending' : 'approved'
+}
+
+const EVENTS = {
+  permitted: 'grant.permitted',
+  denied: 'grant.denied',
+  waits: 'grant.pending',
+} as const
+
 /** How the audit log tells of it. */
 export function requestedEvent(request: DecidedRequest): AuditEvent {
+  const { answer } = request
   return {
-    event: request.permitted ? 'grant.permitted' : 'grant.denied',
+    event: EVENTS[answer.kind],
     principal: request.principal,
     grant: request.id,
     environment: request.environment,
@@ -76,5 +141,9 @@ export function requestedEvent(request: DecidedRequest): AuditEvent {
     context: request.context,
     policy_version: request.policyVersion,
     decisions: request.decisions,
+    ...(answer.kind === 'waits'
+      ? { obligation: answer.obligation, lapses_at: toTimestamp(answer.lapsesAt) }
+      : {}),
+    ...(request.context.break_glass ? { break_glass: true } : {}),
   }
 }

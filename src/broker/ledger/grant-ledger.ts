@@ -12,7 +12,7 @@ import {
   requestedEvent,
 } from './decided-request.ts'
 import { type LeaseTransitions, MINT_MARGIN_MS, type MintedLease } from './lease-transitions.ts'
-import { checkDenials, checkLiveGrants, checkSession } from './limits.ts'
+import { checkDenials, checkLiveGrants, checkSession, checkWaiting } from './limits.ts'
 import { principalOf } from './rows.ts'
 
 /** What an ended grant was ended by, and what is known of it. */
@@ -57,8 +57,10 @@ export class GrantLedger {
     const now = this.#store.now()
     return this.#store.transaction(async (tx) => {
       await checkSession(tx, request.sid)
-      if (request.permitted) await checkLiveGrants(tx, request, limits.grantsPerPrincipal)
-      else await checkDenials(tx, request, now)
+      const { kind } = request.answer
+      if (kind === 'denied') await checkDenials(tx, request, now)
+      else if (kind === 'waits') await checkWaiting(tx, request, limits.grantsPerPrincipal)
+      else await checkLiveGrants(tx, request.principal, limits.grantsPerPrincipal)
       await tx.insertInto('grants').values(grantRow(request, now)).execute()
       const expiresAt = now + request.ttlSeconds * 1000
       const leases = await this.#leases.intend(tx, {

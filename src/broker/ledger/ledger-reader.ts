@@ -1,8 +1,8 @@
 import { JitError } from '../../lib/errors.ts'
 import type { Receipt } from '../../protocol/grant.ts'
 import type { AuditLog } from '../audit.ts'
-import { LIVE_GRANT_STATES } from '../grant-state.ts'
-import type { GrantRow, LeaseRow } from '../store/schema.ts'
+import { LIVE_GRANT_STATES, WAITING_STATES } from '../grant-state.ts'
+import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { MINT_MARGIN_MS, MINT_WINDOW_MS } from './lease-transitions.ts'
 import { type LedgerGrant, receiptOf } from './rows.ts'
@@ -51,6 +51,52 @@ export class LedgerReader {
     return this.#withLeases(await query.execute())
   }
 
+  /** Requests that wait, oldest first; of one principal where named. */
+  async waiting(of: { principalId?: string } = {}): Promise<LedgerGrant[]> {
+    let query = this.#store.db
+      .selectFrom('grants')
+      .selectAll()
+      .where('state', 'in', WAITING_STATES)
+      .where('lapses_at', '>', this.#store.now())
+      .orderBy('id')
+    if (of.principalId !== undefined) query = query.where('principal_id', '=', of.principalId)
+    return this.#withLeases(await query.execute())
+  }
+
+  /** Requests that waited too long. */
+  async lapsed(): Promise<string[]> {
+    const rows = await this.#store.db
+      .selectFrom('grants')
+      .select('id')
+      .where('state', 'in', WAITING_STATES)
+      .where('lapses_at', '<=', this.#store.now())
+      .execute()
+    return rows.map((row) => row.id)
+  }
+
+  /** The approvals of a request, first first. */
+  approvals(grantId: string): Promise<ApprovalRow[]> {
+    return this.#store.db
+      .selectFrom('approvals')
+      .selectAll()
+      .where('grant_id', '=', grantId)
+      .orderBy('at')
+      .execute()
+  }
+
+  /** Grants that were begun as emergencies and that nobody has acknowledged. */
+  async unacknowledged(): Promise<LedgerGrant[]> {
+    const rows = await this.#store.db
+      .selectFrom('grants')
+      .selectAll()
+      .where('break_glass', '=', 1)
+      .where('acknowledged_at', 'is', null)
+      .where('state', 'in', ['active', 'revoking', 'revoked'])
+      .orderBy('id')
+      .execute()
+    return this.#withLeases(rows)
+  }
+
   /** Active grants whose deadline has passed. */
   async expired(): Promise<string[]> {
     const rows = await this.#store.db
@@ -68,8 +114,20 @@ export class LedgerReader {
       .selectFrom('grants')
       .innerJoin('sessions', 'sessions.sid', 'grants.sid')
       .select('grants.id')
-      .where('grants.state', 'in', ['requested', 'active'])
       .where('sessions.ended_at', 'is not', null)
+      .where((eb) =>
+        eb.or([
+          eb('grants.state', 'in', ['requested', 'active']),
+          // A request that was asked ahead outlives its session, unless somebody ended that.
+          eb.and([
+            eb('grants.state', 'in', WAITING_STATES),
+            eb.or([
+              eb('grants.attended', '=', 1),
+              eb('sessions.ended_by', 'not in', ['idle', 'max-age']),
+            ]),
+          ]),
+        ]),
+      )
       .execute()
     return rows.map((row) => row.id)
   }

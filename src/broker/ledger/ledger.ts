@@ -6,12 +6,14 @@ import { GrantLedger } from './grant-ledger.ts'
 import { LeaseLedger } from './lease-ledger.ts'
 import { LeaseTransitions } from './lease-transitions.ts'
 import { LedgerReader } from './ledger-reader.ts'
+import { RequestLedger } from './request-ledger.ts'
 
 /** All that is granted, and what became of it: the truth that targets are measured against. */
 export interface Ledger {
   /** Part of every handle, so that a sweep can tell its own. */
   readonly id: string
   readonly grants: GrantLedger
+  readonly requests: RequestLedger
   readonly leases: LeaseLedger
   readonly read: LedgerReader
 }
@@ -44,6 +46,7 @@ export async function openLedger(parts: {
   return {
     id,
     grants: new GrantLedger({ ...parts, leases }),
+    requests: new RequestLedger({ ...parts, leases }),
     leases: new LeaseLedger(parts),
     read: new LedgerReader(parts),
   }

@@ -1,4 +1,6 @@
 import { JitError } from '../../lib/errors.ts'
+import type { Principal } from '../../protocol/principal.ts'
+import { WAITING_STATES } from '../grant-state.ts'
 import type { Tx } from '../store/store.ts'
 import type { DecidedRequest } from './decided-request.ts'
 
@@ -20,11 +22,7 @@ export async function checkSession(tx: Tx, sid: string): Promise<void> {
  * Grants that hold a credential count; one whose credentials only wait for their own end does not.
  * @throws JitError `limit_reached`
  */
-export async function checkLiveGrants(
-  tx: Tx,
-  { principal }: DecidedRequest,
-  limit: number,
-): Promise<void> {
+export async function checkLiveGrants(tx: Tx, principal: Principal, limit: number): Promise<void> {
   const { live } = await tx
     .selectFrom('grants')
     .select((eb) => eb.fn.countAll<number>().as('live'))
@@ -50,6 +48,32 @@ export async function checkLiveGrants(
   throw new JitError('limit_reached', `you hold ${live} live grants, and ${limit} is the limit`, {
     hint: 'see `jit grants`, and end some with `jit revoke ID`',
   })
+}
+
+/**
+ * Requests that wait count apart: each is shown to people.
+ * @throws JitError `limit_reached`
+ */
+export async function checkWaiting(
+  tx: Tx,
+  { principal }: DecidedRequest,
+  limit: number,
+): Promise<void> {
+  const { waiting } = await tx
+    .selectFrom('grants')
+    .select((eb) => eb.fn.countAll<number>().as('waiting'))
+    .where('principal_id', '=', principal.id)
+    .where('principal_kind', '=', principal.kind)
+    .where('state', 'in', WAITING_STATES)
+    .executeTakeFirstOrThrow()
+  if (Number(waiting) < limit) return
+  throw new JitError(
+    'limit_reached',
+    `${waiting} of your requests wait, and ${limit} is the limit`,
+    {
+      hint: 'see `jit status`, and withdraw some with `jit revoke ID`',
+    },
+  )
 }
 
 /** @throws JitError `limit_reached` */

@@ -1,5 +1,6 @@
 import { toTimestamp } from '../../lib/clock.ts'
 import { JitError } from '../../lib/errors.ts'
+import type { Approval } from '../../protocol/approval.ts'
 import type {
   Grant,
   GrantContext,
@@ -8,8 +9,10 @@ import type {
   LogPosition,
   Receipt,
 } from '../../protocol/grant.ts'
+import type { Obligation } from '../../protocol/obligation.ts'
 import type { Principal } from '../../protocol/principal.ts'
-import type { GrantRow, LeaseRow } from '../store/schema.ts'
+import { WAITING_STATES } from '../grant-state.ts'
+import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
 
 /** A grant with its leases, as the ledger holds them. */
 export interface LedgerGrant {
@@ -50,8 +53,31 @@ export function grantView({ row, leases }: LedgerGrant): Grant {
     requested_at: toTimestamp(row.requested_at),
     ...(row.expires_at === null ? {} : { expires_at: toTimestamp(row.expires_at) }),
     ...(row.ended_by === null ? {} : { ended_by: row.ended_by }),
+    targets: JSON.parse(row.targets) as string[],
+    ...(isWaiting(row) ? waitingView(row) : {}),
     leases: leases.map(leaseView),
   }
+}
+
+/** Whether it waits for what policy wants first. */
+export function isWaiting(row: GrantRow): boolean {
+  return (WAITING_STATES as readonly string[]).includes(row.state)
+}
+
+/** What a request waits for. */
+export function obligationOf(row: GrantRow): Obligation {
+  return row.obligation === null ? { approvals: [] } : (JSON.parse(row.obligation) as Obligation)
+}
+
+function waitingView(row: GrantRow) {
+  const lapses_at = toTimestamp(row.lapses_at ?? row.requested_at)
+  return { obligation: obligationOf(row), lapses_at }
+}
+
+/** One person's yes, as clients are shown it. */
+export function approvalView({ approver, groups, method, at }: ApprovalRow): Approval {
+  const { id, name } = JSON.parse(approver) as Principal
+  return { approver: { id, name }, groups: JSON.parse(groups), method, at: toTimestamp(at) }
 }
 
 /** What can be said of a lease now: its recorded outcome, or that revoking goes on. */

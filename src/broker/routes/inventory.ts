@@ -1,12 +1,12 @@
 import * as v from 'valibot'
 import { toTimestamp } from '../../lib/clock.ts'
 import { JitError } from '../../lib/errors.ts'
-import type { Grants, Receipt } from '../../protocol/grant.ts'
+import type { Grants, Receipt, Withdrawal } from '../../protocol/grant.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { WhoAmI } from '../../protocol/principal.ts'
 import type { App, AppParts } from '../app.ts'
 import { authenticationOf } from '../decider.ts'
-import { grantView, type LedgerGrant } from '../ledger/rows.ts'
+import { grantView, isWaiting, type LedgerGrant } from '../ledger/rows.ts'
 import type { Session } from '../sessions.ts'
 
 const Scope = v.picklist(['mine', 'all'], 'expected mine or all')
@@ -49,12 +49,13 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
     throw new JitError('not_found', `there is no grant ${id}`)
   }
 
-  const revoke = async (session: Session, grant: LedgerGrant): Promise<Receipt> => {
+  const revoke = async (session: Session, grant: LedgerGrant): Promise<Receipt | Withdrawal> => {
     const { id } = grant.row
     if (!may(session, 'revoke', grant)) {
       throw new JitError('denied', `you may not revoke grant ${id}`)
     }
     await grants.endAnyway(id, { by: 'revoked', actor: session.principal })
+    if (isWaiting(grant.row)) return { grant: id, state: (await ledger.read.grant(id)).row.state }
     return grants.receipt(id)
   }
 
@@ -64,6 +65,7 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
       principal: session.principal,
       broker: config.url,
       session_expires_at: toTimestamp(session.expiresAt),
+      ...(session.ceiling === undefined ? {} : { ceiling: session.ceiling }),
     }
     return c.json(body)
   })
@@ -72,7 +74,8 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
     const session = c.get('session')
     const scope = parse(v.optional(Scope, 'mine'), c.req.query('scope'), { what: 'scope' })
     const principalId = session.principal.id
-    const live = await ledger.read.live(scope === 'mine' ? { principalId } : {})
+    const of = scope === 'mine' ? { principalId } : {}
+    const live = [...(await ledger.read.live(of)), ...(await ledger.read.waiting(of))]
     const shown = live.filter((grant) =>
       scope === 'mine' ? isOwn(session, grant) : may(session, 'view', grant),
     )

@@ -28,6 +28,8 @@ const initial: Migration = {
     await createGrants(db)
     await createLeases(db)
     await createApprovals(db)
+    await createCutOffs(db)
+    await createNotifications(db)
     await db.schema
       .createTable('audit')
       .addColumn('seq', 'integer', (c) => c.primaryKey())
@@ -63,6 +65,12 @@ async function createSessions(db: Kysely<unknown>): Promise<void> {
     .addColumn('nonce', 'text', (c) => c.notNull().defaultTo(''))
     .execute()
   await db.schema
+    .createIndex('sessions_delegated')
+    .on('sessions')
+    .columns(['parent_sid'])
+    .where('parent_sid' as never, 'is not', null as never)
+    .execute()
+  await db.schema
     .createIndex('sessions_open')
     .on('sessions')
     .columns(['expires_at'])
@@ -93,6 +101,8 @@ async function createGrants(db: Kysely<unknown>): Promise<void> {
     .addColumn('obligation', 'text')
     .addColumn('wanted_by', 'text')
     .addColumn('attended', 'integer', (c) => c.notNull().defaultTo(1))
+    .addColumn('break_glass', 'integer', (c) => c.notNull().defaultTo(0))
+    .addColumn('acknowledged_at', 'bigint')
     .addColumn('expires_at', 'bigint')
     .addColumn('resume_hash', 'text')
     .addColumn('resume_previous', 'text')
@@ -167,6 +177,33 @@ async function createApprovals(db: Kysely<unknown>): Promise<void> {
     .addColumn('subject_hash', 'text', (c) => c.notNull())
     .addColumn('at', 'bigint', (c) => c.notNull())
     .addPrimaryKeyConstraint('approvals_once', ['grant_id', 'approver_id'])
+    .execute()
+}
+
+async function createCutOffs(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('cut_offs')
+    .addColumn('principal_id', 'text', (c) => c.primaryKey())
+    .addColumn('not_before', 'bigint', (c) => c.notNull())
+    .execute()
+}
+
+async function createNotifications(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('notifications')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('hook', 'text', (c) => c.notNull())
+    .addColumn('kind', 'text', (c) => c.notNull())
+    .addColumn('grant_id', 'text', (c) => c.notNull().references('grants.id'))
+    .addColumn('body', 'text', (c) => c.notNull())
+    .addColumn('created_at', 'bigint', (c) => c.notNull())
+    .addColumn('attempts', 'integer', (c) => c.notNull().defaultTo(0))
+    .addColumn('next_attempt_at', 'bigint', (c) => c.notNull())
+    .execute()
+  await db.schema
+    .createIndex('notifications_due')
+    .on('notifications')
+    .column('next_attempt_at')
     .execute()
 }
 

@@ -12,6 +12,9 @@ export interface Schema {
   grants: GrantRow
   leases: LeaseRow
   approvals: ApprovalRow
+  /** Sign-ins that are not newer open no session for this principal, nor for agents of theirs. */
+  cut_offs: { principal_id: string; not_before: number }
+  notifications: NotificationRow
   audit: { seq: number; at: number; event: string; grant_id: string | null; entry: string }
 }
 
@@ -80,6 +83,9 @@ export interface GrantRow {
   wanted_by: string | null
   /** Whether it ends with the connection that asked. */
   attended: number
+  /** Whether it was asked for as an emergency, and when somebody saw that. */
+  break_glass: number
+  acknowledged_at: number | null
   expires_at: number | null
   /** SHA-256 of the one-time resume secret. */
   resume_hash: string | null
@@ -103,6 +109,20 @@ export interface ApprovalRow {
   /** Of what was shown: an approval of anything else counts for nothing. */
   subject_hash: string
   at: number
+}
+
+/** A message to a webhook of `notify:` that isn't known to have arrived. */
+export interface NotificationRow {
+  /** `webhook-id`: the same at each attempt. */
+  id: string
+  /** Its name under `notify:`. */
+  hook: string
+  kind: 'pending' | 'break_glass'
+  grant_id: string
+  body: string
+  created_at: number
+  attempts: number
+  next_attempt_at: number
 }
 
 export interface LeaseRow {

@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto'
+import canonicalize from 'canonicalize'
+import { toTimestamp } from '../lib/clock.ts'
+import type { ApprovalSubject } from '../protocol/approval.ts'
+import { principalOf } from './ledger/rows.ts'
+import type { ResolvedRequest } from './requests.ts'
+import type { GrantRow } from './store/schema.ts'
+
+/** What an approver is shown of a request: by today's configuration, roles included. */
+export function subjectOf(row: GrantRow, request: ResolvedRequest): ApprovalSubject {
+  const { groups: _, ...principal } = principalOf(row)
+  return {
+    grant: row.id,
+    principal,
+    environment: row.environment,
+    tier: request.tier,
+    task: row.task,
+    targets: request.members.map(({ target, config }) => ({
+      name: target.name,
+      type: target.type,
+      sensitivity: config.sensitivity,
+      rights: [...target.rights(row.task)],
+    })),
+    ttl: row.ttl_seconds,
+    context: request.context,
+    requested_at: toTimestamp(row.requested_at),
+  }
+}
+
+/** What an approval is bound to: SHA-256 (hex) over the canonical JSON (RFC 8785) of exactly what was shown. */
+export function hashOfSubject(subject: ApprovalSubject): string {
+  return createHash('sha256')
+    .update(String(canonicalize(subject)))
+    .digest('hex')
+}

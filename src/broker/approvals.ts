@@ -1,0 +1,233 @@
+import { toTimestamp } from '../lib/clock.ts'
+import { JitError } from '../lib/errors.ts'
+import type { ApprovalMethod } from '../policy/question.ts'
+import type { ApprovalRequest } from '../protocol/approval.ts'
+import type { Grant } from '../protocol/grant.ts'
+import type { Obligation } from '../protocol/obligation.ts'
+import { hashOfSubject, subjectOf } from './approval-subject.ts'
+import type { BrokerParts } from './broker.ts'
+import { authenticationOf, evidenceOf } from './decider.ts'
+import type { Grants } from './grants.ts'
+import { requestLapsed } from './issuer.ts'
+import {
+  approvalView,
+  grantView,
+  isWaiting,
+  type LedgerGrant,
+  obligationOf,
+  principalOf,
+} from './ledger/rows.ts'
+import type { Session } from './sessions.ts'
+import type { ApprovalRow, GrantRow } from './store/schema.ts'
+
+interface ApprovalParts extends BrokerParts {
+  readonly grants: Grants
+}
+
+/** Requests that wait for people: who may say yes to which, and what a yes is bound to. */
+export class Approvals {
+  readonly #parts: ApprovalParts
+
+  constructor(parts: ApprovalParts) {
+    this.#parts = parts
+  }
+
+  /** The requests that wait for this person, oldest first. */
+  async waitingFor(session: Session): Promise<ApprovalRequest[]> {
+    const waiting = await this.#parts.ledger.read.waiting()
+    const mine = waiting.filter(
+      ({ row }) => row.state === 'pending' && this.#isApprover(session, row),
+    )
+    const views = await Promise.all(
+      mine.map(async ({ row }) => this.#view(row).catch(() => undefined)),
+    )
+    return views.filter((view) => view !== undefined)
+  }
+
+  /** @throws JitError `not_found`: also for whom it isn't to see */
+  async show(session: Session, grant: string): Promise<ApprovalRequest> {
+    const { row } = await this.#parts.ledger.read.grant(grant)
+    if (!this.#isApprover(session, row) && !isOwn(session, row)) throw notFound(grant)
+    requireWaiting(row)
+    return this.#view(row)
+  }
+
+  /**
+   * Says yes to exactly what was shown.
+   * @param hash of the subject that was shown
+   * @throws JitError `denied`, `insufficient_user_authentication`, `request_changed`, `request_lapsed`, `grant_ended`, `not_found`
+   */
+  async approve(session: Session, grant: string, hash: string): Promise<ApprovalRequest> {
+    const { ledger, config, failpoint, grants } = this.#parts
+    const { row } = await ledger.read.grant(grant)
+    this.#refuseOwnRequest(session, row)
+    if (!this.#isApprover(session, row)) throw notFound(grant)
+    requireWaiting(row)
+    const request = grants.decider.recorded(row)
+    const subjectHash = hashOfSubject(subjectOf(row, request))
+    if (subjectHash !== hash) throw changed()
+    const method = this.#method(session, row, subjectHash)
+    const asker = await this.#parts.sessions.last(row.sid)
+    if (!asker) throw requestLapsed()
+    const { forge } = await grants.evidence(request, row)
+    const wants = (approvals: readonly ApprovalRow[]): Obligation => {
+      const evidence = evidenceOf(approvals, { subjectHash, forge })
+      const assessment = grants.decider.assess(asker, request, evidence)
+      if (assessment.kind === 'permitted') return { approvals: [] }
+      return assessment.kind === 'waits' ? assessment.obligation : obligationOf(row)
+    }
+    const groups = config.approvers.filter((group) => session.principal.groups.includes(group))
+    const approval = { approver: session.principal, groups, method, subjectHash }
+    const { lapse } = config.approval
+    const after = await ledger.requests.approve(grant, approval, { lapse, wants })
+    if (!after) throw requestLapsed()
+    failpoint('approve:recorded')
+    grants.decided(grant)
+    return this.#view(after)
+  }
+
+  /**
+   * Says no, for good.
+   * @throws JitError `denied`, `not_found`, `grant_ended`
+   */
+  async deny(session: Session, grant: string, reason: string): Promise<ApprovalRequest> {
+    const { ledger, grants } = this.#parts
+    const { row } = await ledger.read.grant(grant)
+    this.#refuseOwnRequest(session, row)
+    if (!this.#isApprover(session, row)) throw notFound(grant)
+    requireWaiting(row)
+    const { principal } = session
+    const why = reason === '' ? '' : `: ${reason}`
+    const error = new JitError('approval_denied', `${principal.name} denied it${why}`)
+    if (!(await grants.refuse(grant, error, principal))) throw requestLapsed()
+    return this.#view({ ...row, state: 'refused' })
+  }
+
+  /** Emergencies that nobody has looked at, for those who approve such requests. */
+  async unacknowledged(session: Session): Promise<Grant[]> {
+    const found = await this.#parts.ledger.read.unacknowledged()
+    return found.filter(({ row }) => this.#isApprover(session, row)).map(grantView)
+  }
+
+  /**
+   * Says that an emergency was looked at, by somebody else than whoever had it.
+   * @throws JitError `denied`, `not_found`
+   */
+  async acknowledge(session: Session, grant: string): Promise<Grant> {
+    const found = await this.#parts.ledger.read.grant(grant)
+    this.#refuseOwnRequest(session, found.row)
+    if (!this.#isApprover(session, found.row)) throw notFound(grant)
+    if (found.row.break_glass === 0) {
+      throw new JitError('request_invalid', `grant ${grant} was no emergency`)
+    }
+    await this.#parts.ledger.requests.acknowledge(grant, session.principal)
+    return grantView(found)
+  }
+
+  async #view(row: GrantRow): Promise<ApprovalRequest> {
+    const { ledger, grants } = this.#parts
+    const subject = subjectOf(row, grants.decider.recorded(row))
+    const { descriptions } = grants.decider.current
+    const wantedBy = JSON.parse(row.wanted_by ?? '[]') as string[]
+    return {
+      subject,
+      hash: hashOfSubject(subject),
+      state: row.state,
+      obligation: obligationOf(row),
+      policies: wantedBy.map((id) => {
+        const description = descriptions.get(id)
+        return { id, ...(description === undefined ? {} : { description }) }
+      }),
+      approvals: (await ledger.read.approvals(row.id)).map(approvalView),
+      lapses_at: toTimestamp(row.lapses_at ?? row.requested_at),
+    }
+  }
+
+  /** Whether policy would have this person approve, signed in as well as they could. */
+  #isApprover(session: Session, row: GrantRow): boolean {
+    if (session.principal.kind !== 'human' || isOwn(session, row)) return false
+    return this.#wantedSignIn(session, row) !== 'none'
+  }
+
+  /** @throws JitError `denied`: nobody approves their own request, and no agent or pipeline any */
+  #refuseOwnRequest(session: Session, row: GrantRow): void {
+    const { principal } = session
+    if (principal.kind !== 'human') {
+      throw new JitError('denied', `${principal.kind}s approve nothing: a person has to`)
+    }
+    if (isOwn(session, row)) {
+      throw new JitError('denied', 'you asked for it: somebody else has to approve it')
+    }
+  }
+
+  /**
+   * How the approver has shown who they are: by a sign-in newer than the request where policy wants
+   * one. A sign-in that carried a nonce was for one request, and counts for that alone.
+   * @throws JitError `insufficient_user_authentication`
+   */
+  #method(session: Session, row: GrantRow, subjectHash: string): ApprovalMethod {
+    const { nonce, authenticatedAt = 0 } = session
+    const fresh = authenticatedAt > row.requested_at && (nonce === '' || nonce === subjectHash)
+    const method = fresh ? 'reauth' : 'session'
+    if (this.#permits(session, row, method)) return method
+    const acr = this.#wantedSignIn(session, row)
+    const { now } = this.#parts.store
+    throw new JitError(
+      'insufficient_user_authentication',
+      'approving this takes a sign-in newer than the request',
+      {
+        signIn: {
+          max_age: Math.max(0, Math.floor((now() - row.requested_at) / 1000)),
+          acr_values: acr === '' || acr === 'none' ? [] : [acr],
+        },
+      },
+    )
+  }
+
+  /** The authentication context that a new sign-in must have: `''` any, `'none'` when none would do. */
+  #wantedSignIn(session: Session, row: GrantRow): string {
+    const candidates = ['', ...this.#parts.config.acr]
+    const authenticatedAt = this.#parts.store.now()
+    const enough = candidates.find((acr) =>
+      this.#permits({ ...session, authenticatedAt, acr: acr || session.acr }, row, 'reauth'),
+    )
+    return enough ?? 'none'
+  }
+
+  #permits(session: Session, row: GrantRow, method: ApprovalMethod): boolean {
+    const { policies, store } = this.#parts
+    const { effect } = policies.current.decideOn({
+      principal: session.principal,
+      action: 'approve',
+      method,
+      grant: {
+        id: row.id,
+        principal: principalOf(row),
+        environment: row.environment,
+        task: row.task,
+        tier: row.tier,
+      },
+      context: { authentication: authenticationOf(session), now: store.now() },
+    })
+    return effect === 'permit'
+  }
+}
+
+const isOwn = ({ principal }: Session, row: GrantRow) =>
+  principal.id === row.principal_id && principal.kind === row.principal_kind
+
+function requireWaiting(row: GrantRow): void {
+  if (row.state === 'pending') return
+  const why = isWaiting(row) ? 'is approved already' : `is ${row.state}`
+  throw new JitError('grant_ended', `request ${row.id} ${why}: it doesn't wait for approval`)
+}
+
+function notFound(grant: string): JitError {
+  return new JitError('not_found', `there is no request ${grant} that you could approve`)
+}
+
+function changed(): JitError {
+  return new JitError('request_changed', 'it is not what you were shown any more', {
+    hint: 'look at it again: `jit approve ID`',
+  })
+}

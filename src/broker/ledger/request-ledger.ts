@@ -1,0 +1,237 @@
+import type { Obligation } from '../../protocol/obligation.ts'
+import type { Principal } from '../../protocol/principal.ts'
+import type { AuditLog } from '../audit.ts'
+import type { TargetDecision } from '../decider.ts'
+import { GRANT, WAITING_STATES } from '../grant-state.ts'
+import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
+import type { Store, Tx } from '../store/store.ts'
+import { type LeaseTarget, type Waiting, waitingState } from './decided-request.ts'
+import type { LeaseTransitions } from './lease-transitions.ts'
+import { checkLiveGrants, checkSession } from './limits.ts'
+import { principalOf } from './rows.ts'
+
+/** One person's yes, as it is to be recorded. */
+export interface NewApproval {
+  readonly approver: Principal
+  /** The approver groups it counts for. */
+  readonly groups: readonly string[]
+  readonly method: ApprovalRow['method']
+  /** Of what was shown. */
+  readonly subjectHash: string
+}
+
+/** Who uses a request that waited, and what policy says to it now. */
+export interface Use {
+  readonly sid: string
+  readonly principal: Principal
+  readonly decisions: readonly TargetDecision[]
+  readonly policyVersion: string
+  readonly targets: readonly LeaseTarget[]
+}
+
+/**
+ * The one writer of requests that wait: for approvals, for a fresh sign-in. As in the ledger of
+ * grants, each change is a compare-and-set and commits with its audit entry.
+ */
+export class RequestLedger {
+  readonly #store: Store
+  readonly #audit: AuditLog
+  readonly #leases: LeaseTransitions
+
+  constructor(parts: { store: Store; audit: AuditLog; leases: LeaseTransitions }) {
+    this.#store = parts.store
+    this.#audit = parts.audit
+    this.#leases = parts.leases
+  }
+
+  /** Records what is wanted now; nothing where that was known. */
+  async want(
+    row: GrantRow,
+    waiting: Pick<Waiting, 'obligation' | 'wantedBy'>,
+    decisions: readonly TargetDecision[],
+  ): Promise<void> {
+    const obligation = JSON.stringify(waiting.obligation)
+    if (obligation === row.obligation) return
+    const attended = row.attended === 1
+    const state = waitingState({ obligation: waiting.obligation, attended })
+    await this.#store.transaction(async (tx) => {
+      const wanted_by = JSON.stringify(waiting.wantedBy)
+      const updated = await tx
+        .updateTable('grants')
+        .set({ state, obligation, wanted_by })
+        .where('id', '=', row.id)
+        .where('state', 'in', GRANT.want.from)
+        .returningAll()
+        .executeTakeFirst()
+      if (!updated) return
+      await this.#audit.append(tx, {
+        event: 'grant.wanting',
+        principal: principalOf(updated),
+        grant: row.id,
+        obligation: waiting.obligation,
+        decisions,
+      })
+    })
+  }
+
+  /**
+   * Records a yes; the second of the same person counts for nothing. Whether it was the last that
+   * was wanted is decided in the same transaction, over all that are recorded.
+   * @param wants what is wanted with these approvals: no more than a sign-in makes it `approved`
+   * @returns the request afterwards; `undefined` when it doesn't wait for an approval
+   */
+  async approve(
+    grantId: string,
+    approval: NewApproval,
+    { lapse, wants }: { lapse: number; wants(approvals: readonly ApprovalRow[]): Obligation },
+  ): Promise<GrantRow | undefined> {
+    const now = this.#store.now()
+    const { approver, groups, method, subjectHash } = approval
+    return this.#store.transaction(async (tx) => {
+      const row = await this.#waiting(tx, grantId)
+      if (row?.state !== 'pending') return undefined
+      await tx
+        .insertInto('approvals')
+        .values({
+          grant_id: grantId,
+          approver_id: approver.id,
+          approver: JSON.stringify(approver),
+          groups: JSON.stringify(groups),
+          method,
+          subject_hash: subjectHash,
+          at: now,
+        })
+        .onConflict((conflict) =>
+          conflict.columns(['grant_id', 'approver_id']).doUpdateSet({
+            groups: JSON.stringify(groups),
+            method,
+            subject_hash: subjectHash,
+            at: now,
+          }),
+        )
+        .execute()
+      const obligation = wants(await approvalsOf(tx, grantId))
+      const enough = obligation.approvals.length === 0
+      const state = enough ? GRANT.approve.to : row.state
+      const lapses = enough ? { lapses_at: now + lapse * 1000 } : {}
+      await this.#audit.append(tx, {
+        event: 'grant.approved',
+        principal: approver,
+        grant: grantId,
+        groups,
+        method,
+        subject_hash: subjectHash,
+        enough,
+      })
+      return tx
+        .updateTable('grants')
+        .set({ state, obligation: JSON.stringify(obligation), ...lapses })
+        .where('id', '=', grantId)
+        .returningAll()
+        .executeTakeFirstOrThrow()
+    })
+  }
+
+  /**
+   * Begins to mint what waited, once: whoever comes second finds it taken.
+   * @returns the intents; `undefined` when it doesn't wait any more
+   * @throws JitError `session_ended`, `limit_reached`
+   */
+  async take(
+    grantId: string,
+    use: Use,
+    limits: { grantsPerPrincipal: number },
+  ): Promise<LeaseRow[] | undefined> {
+    const now = this.#store.now()
+    return this.#store.transaction(async (tx) => {
+      await checkSession(tx, use.sid)
+      await checkLiveGrants(tx, use.principal, limits.grantsPerPrincipal)
+      const row = await tx
+        .updateTable('grants')
+        .set({
+          state: GRANT.take.to,
+          sid: use.sid,
+          principal: JSON.stringify(use.principal),
+          policy_version: use.policyVersion,
+          attended: 1,
+        })
+        .where('id', '=', grantId)
+        .where('state', 'in', GRANT.take.from)
+        .where('lapses_at', '>', now)
+        .returningAll()
+        .executeTakeFirst()
+      if (!row) return undefined
+      const expiresAt = now + row.ttl_seconds * 1000
+      const { targets } = use
+      const intents = await this.#leases.intend(tx, { grantId, targets, now, expiresAt })
+      const approvals = await approvalsOf(tx, grantId)
+      await this.#audit.append(tx, {
+        event: 'grant.permitted',
+        principal: use.principal,
+        grant: grantId,
+        environment: row.environment,
+        task: row.task,
+        targets: JSON.parse(row.targets),
+        ttl: row.ttl_seconds,
+        context: JSON.parse(row.context),
+        policy_version: use.policyVersion,
+        decisions: use.decisions,
+        approvals: approvals.map(({ approver_id, subject_hash, method }) => ({
+          approver: approver_id,
+          method,
+          subject_hash,
+        })),
+      })
+      return intents
+    })
+  }
+
+  /** The request outlives its connection from now on. @returns `false` when it doesn't wait any more */
+  async detach(grantId: string): Promise<boolean> {
+    return this.#store.transaction(async (tx) => {
+      const row = await tx
+        .updateTable('grants')
+        .set({ attended: 0 })
+        .where('id', '=', grantId)
+        .where('state', 'in', WAITING_STATES)
+        .returningAll()
+        .executeTakeFirst()
+      if (!row) return false
+      const event = 'grant.detached' as const
+      await this.#audit.append(tx, { event, principal: principalOf(row), grant: grantId })
+      return true
+    })
+  }
+
+  /** Somebody has seen that a grant was an emergency. @returns `false` when somebody had already */
+  async acknowledge(grantId: string, by: Principal): Promise<boolean> {
+    return this.#store.transaction(async (tx) => {
+      const row = await tx
+        .updateTable('grants')
+        .set({ acknowledged_at: this.#store.now() })
+        .where('id', '=', grantId)
+        .where('break_glass', '=', 1)
+        .where('acknowledged_at', 'is', null)
+        .returningAll()
+        .executeTakeFirst()
+      if (!row) return false
+      const event = 'grant.acknowledged' as const
+      await this.#audit.append(tx, { event, principal: by, grant: grantId, break_glass: true })
+      return true
+    })
+  }
+
+  #waiting(tx: Tx, grantId: string): Promise<GrantRow | undefined> {
+    return tx
+      .selectFrom('grants')
+      .selectAll()
+      .where('id', '=', grantId)
+      .where('state', 'in', WAITING_STATES)
+      .where('lapses_at', '>', this.#store.now())
+      .executeTakeFirst()
+  }
+}
+
+function approvalsOf(tx: Tx, grantId: string): Promise<ApprovalRow[]> {
+  return tx.selectFrom('approvals').selectAll().where('grant_id', '=', grantId).execute()
+}
