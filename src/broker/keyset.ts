@@ -2,6 +2,7 @@ import { createLocalJWKSet, errors, type JWTVerifyGetKey } from 'jose'
 import * as v from 'valibot'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
+import { readBounded } from './bounded-body.ts'
 import { isLoopback } from './config/values.ts'
 
 export interface KeysetOptions {
@@ -86,24 +87,13 @@ async function fetchJson<T>(
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
     if (response.status !== 200) throw unreachable(issuer, `it answered ${response.status}`)
-    input = JSON.parse(await readBounded(response, issuer))
+    input = JSON.parse(await readBounded(response, MAX_BYTES))
   } catch (cause) {
     throw cause instanceof JitError ? cause : unreachable(issuer, 'no usable answer', cause)
   }
   const result = v.safeParse(schema, input)
   if (!result.success) throw unreachable(issuer, 'its answer is not what the standard says')
   return result.output
-}
-
-async function readBounded(response: Response, issuer: string): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength
-    if (size > MAX_BYTES) throw unreachable(issuer, 'its answer is larger than 512 KiB')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 function unreachable(issuer: string, problem: string, cause?: unknown): JitError {

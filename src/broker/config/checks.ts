@@ -15,6 +15,7 @@ const PASSWORD_IN_URL = /^[a-z][a-z0-9+.-]*:\/\/[^\s/@]*:[^\s/@]+@/i
 export function* checkFile(file: BrokerFile): Generator<Mistake> {
   yield* checkTransport(file)
   yield* checkIssuers(file)
+  yield* checkForge(file)
   for (const key of ['groups', 'approvers'] as const) {
     const again = file[key].findIndex((group, index) => file[key].indexOf(group) !== index)
     if (again >= 0) yield { path: [key, again], message: 'expected each group once' }
@@ -27,6 +28,8 @@ export function* checkFile(file: BrokerFile): Generator<Mistake> {
     if (!file.groups.includes(group))
       yield { path: ['approvers', index], message: undeclared(group, 'groups', file.groups) }
   }
+  yield* checkTransmitters(file)
+  yield* checkHooks(file)
   const { token_ttl, idle, max_age } = file.session
   if (token_ttl > idle)
     yield { path: ['session', 'token_ttl'], message: 'expected at most session.idle' }
@@ -58,10 +61,49 @@ function* checkIssuers({ identity, dangerously_allow_plain_http }: BrokerFile): 
     if (seen.has(issuerKey(issuer)))
       yield { path, message: 'expected each issuer once, whatever its scheme' }
     seen.add(issuerKey(issuer))
+    if (issuer.startsWith('spiffe:')) continue
     if (!dangerously_allow_plain_http && !isSecure(issuer)) {
       yield { path, message: 'expected https, or http on loopback' }
     }
   }
+}
+
+/** Transmitters speak of people whom `identity:` knows, and of no others. */
+function* checkTransmitters(file: BrokerFile): Generator<Mistake> {
+  const issuers = file.identity.map(({ issuer }) => issuer)
+  for (const [index, { issuer, jwks_uri, identity }] of file.events.entries()) {
+    const path = ['events', index]
+    const again = file.events.findIndex((other) => other.issuer === issuer) !== index
+    if (again) yield { path: [...path, 'issuer'], message: 'expected each issuer once' }
+    if (!issuers.includes(identity ?? issuer)) {
+      const [key, message] =
+        identity === undefined
+          ? ['issuer', 'expected an issuer of identity:, or identity: with the one it speaks for']
+          : ['identity', 'expected an issuer of identity:']
+      yield { path: [...path, key], message }
+    }
+    for (const [key, url] of Object.entries({ issuer, jwks_uri })) {
+      if (url === undefined || file.dangerously_allow_plain_http || isSecure(url)) continue
+      yield { path: [...path, key], message: 'expected https, or http on loopback' }
+    }
+  }
+}
+
+function* checkHooks({ notify, approvers }: BrokerFile): Generator<Mistake> {
+  for (const [name, { groups = [] }] of Object.entries(notify)) {
+    for (const [index, group] of groups.entries()) {
+      if (approvers.includes(group)) continue
+      const message = undeclared(group, 'approvers', approvers)
+      yield { path: ['notify', name, 'groups', index], message }
+    }
+  }
+}
+
+function* checkForge({ forge, dangerously_allow_plain_http }: BrokerFile): Generator<Mistake> {
+  if (!forge) return
+  if (!dangerously_allow_plain_http && !isSecure(forge.url))
+    yield { path: ['forge', 'url'], message: 'expected https, or http on loopback' }
+  if (forge.timeout > 10) yield { path: ['forge', 'timeout'], message: 'expected at most 10s' }
 }
 
 /** A target's common keys: its environment, its times and its templates. */

@@ -13,6 +13,52 @@ export interface IdentityConfig {
   readonly scopes: readonly string[]
   /** Hosts beside the issuer's own that its verification page may be on. */
   readonly verificationHosts: readonly string[]
+  /** The claim that carries the person's account at the forge. */
+  readonly accountClaim?: string
+}
+
+/** What issues the tokens of pipelines. */
+export type PipelineType = 'github' | 'gitlab' | 'spiffe' | 'kubernetes'
+
+/** Claims that a token must have, each with one of these values. */
+export type ClaimRule = ReadonlyMap<string, readonly string[]>
+
+/** One repository or subject whose pipelines may come. */
+export interface PipelineRule {
+  /** As in `context.repository`: `github.com/acme/shop`; `""` for a subject. */
+  readonly repository: string
+  /** What the issuer never gives to another: names can be given away. */
+  readonly id?: string
+  readonly ownerId?: string
+  readonly claims: ClaimRule
+  /** Groups of its pipelines, each with what their tokens must say for it. */
+  readonly groups: ReadonlyMap<string, ClaimRule>
+}
+
+/** One issuer whose tokens are those of pipelines. */
+export interface PipelineConfig {
+  readonly issuer: string
+  readonly type: PipelineType
+  readonly audience: string
+  /** Where its keys are, if not where its discovery document says: a URL, or `file:` and an absolute path. */
+  readonly jwksUri?: string
+  /** The greatest age of a token in seconds. */
+  readonly tokenAge: number
+  /** By the issuer's own name: `acme/shop`, or the subject. */
+  readonly rules: ReadonlyMap<string, PipelineRule>
+}
+
+/** Where commits can be looked up. */
+export interface ForgeConfig {
+  readonly type: 'github'
+  /** Of the REST API, without a trailing slash. */
+  readonly url: string
+  /** A reference. */
+  readonly token?: string
+  /** Hosts of the repositories that it knows. */
+  readonly hosts: readonly string[]
+  /** Seconds. */
+  readonly timeout: number
 }
 
 /** One target: what all kinds share, and its kind's own part, validated by that kind. */
@@ -27,6 +73,17 @@ export interface TargetConfig {
   readonly kind: TargetKind<unknown>
   /** What `kind.create` takes. */
   readonly settings: unknown
+}
+
+/** Who may push security events, and about whose people. */
+export interface TransmitterConfig {
+  readonly issuer: string
+  /** What its events are addressed to. */
+  readonly audience: string
+  /** Where its keys are; absent: where its discovery document says. */
+  readonly jwksUri?: string
+  /** The issuer of `identity:` whose people it may speak of. */
+  readonly identity: string
 }
 
 /** A webhook that is told of requests that wait, and of emergencies. */
@@ -54,6 +111,8 @@ export interface BrokerConfig {
   readonly sealKey: { readonly reference: string; readonly generate: boolean }
   readonly policies: string
   readonly identity: readonly IdentityConfig[]
+  readonly pipelines: readonly PipelineConfig[]
+  readonly forge?: ForgeConfig
   readonly groups: readonly string[]
   readonly approvers: readonly string[]
   /** Seconds that a request waits. */
@@ -64,6 +123,7 @@ export interface BrokerConfig {
   readonly environments: Readonly<Record<string, { readonly tier: string }>>
   readonly labels: Readonly<Record<string, LabelType>>
   readonly targets: Readonly<Record<string, TargetConfig>>
+  readonly events: readonly TransmitterConfig[]
   /** By name. */
   readonly notify: Readonly<Record<string, HookConfig>>
   readonly tls?: { readonly cert: string; readonly key: string }

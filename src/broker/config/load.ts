@@ -6,7 +6,8 @@ import { JitError } from '../../lib/errors.ts'
 import { nearest } from '../../lib/nearest.ts'
 import type { TargetKind } from '../../targets/target.ts'
 import { checkFile, checkTarget, inlineSecrets } from './checks.ts'
-import type { BrokerConfig, TargetConfig } from './config.ts'
+import type { BrokerConfig, ForgeConfig, TargetConfig } from './config.ts'
+import { readIdentity } from './read-identity.ts'
 import { BrokerFile, TARGET_KEYS } from './schema.ts'
 
 type Kinds = readonly TargetKind<unknown>[]
@@ -50,7 +51,13 @@ export function parseConfig({
   for (const name of Object.keys(written.targets)) {
     targets[name] = readTarget(document, { name, file: written, kinds })
   }
-  return { file, directory, targets, ...resolvePaths(written, directory), ...settings(written) }
+  const providers = readIdentity(document, { file: written, directory })
+  return {
+    ...{ file, directory, targets },
+    ...providers,
+    ...resolvePaths(written, directory),
+    ...settings(written),
+  }
 }
 
 function readTarget(
@@ -103,18 +110,29 @@ function settings(file: BrokerFile) {
   return {
     url,
     grantsIssuer: file.grants?.issuer ?? `${url}/grants`,
-    identity: file.identity.map(({ issuer, clients, groups: groupsClaim, ...rest }) => ({
-      issuer,
-      clients: new Map(Object.entries(clients)),
-      groupsClaim,
-      scopes: rest.scopes,
-      verificationHosts: rest.verification_hosts,
-    })),
     ...{ listen, groups, approvers, approval, acr, environments, labels },
+    events: file.events.map(({ issuer, audience, jwks_uri, identity }) => ({
+      issuer,
+      audience: audience ?? url,
+      identity: identity ?? issuer,
+      ...(jwks_uri === undefined ? {} : { jwksUri: jwks_uri }),
+    })),
+    notify: file.notify,
+    ...(file.forge ? { forge: forgeOf(file.forge) } : {}),
     tasks: Object.keys(file.tasks),
     dangerouslyAllowPlainHttp: file.dangerously_allow_plain_http,
     limits: { grantsPerPrincipal: file.limits.grants_per_principal },
     lifeline: { grace: lifeline.grace, suspendGrace: lifeline.suspend_grace },
-    session: { tokenTtl: session.token_ttl, idle: session.idle, maxAge: session.max_age },
+    session: {
+      tokenTtl: session.token_ttl,
+      idle: session.idle,
+      maxAge: session.max_age,
+      delegatedMaxAge: session.delegated_max_age,
+    },
   }
+}
+
+function forgeOf({ token, ...written }: NonNullable<BrokerFile['forge']>): ForgeConfig {
+  const url = written.url.replace(/\/+$/, '')
+  return { ...written, url, ...(token === undefined ? {} : { token }) }
 }

@@ -2,7 +2,8 @@ import * as v from 'valibot'
 import { Duration, Flag, list, map, mapOf, Text } from '../../lib/document-schema.ts'
 import { SENSITIVITIES } from '../../policy/vocabulary.ts'
 import { Name, VariableName } from '../../protocol/values.ts'
-import { Count, Reference, ServiceUrl } from './values.ts'
+import { IDENTITY_KEYS } from './identity.ts'
+import { Count, HookUrl, Host, Reference, ServiceUrl } from './values.ts'
 
 const LISTEN = 'expected HOST:PORT, such as 127.0.0.1:7420'
 
@@ -23,23 +24,37 @@ const Store = v.pipe(
   v.transform((text) => text.slice('sqlite:'.length)),
 )
 
-const Host = v.pipe(
-  v.string('expected a host name'),
-  v.regex(/^[a-z0-9.-]{1,253}(?::[0-9]{1,5})?$/, 'expected a host name'),
-)
+/** Where a commit can be looked up. */
+const Forge = map({
+  type: v.literal('github', "expected 'github'"),
+  url: v.optional(ServiceUrl, 'https://api.github.com'),
+  token: v.optional(Reference),
+  hosts: v.optional(list(Host), ['github.com']),
+  timeout: v.optional(Duration, '2s'),
+})
 
-const Kind = v.picklist(['human', 'agent'], "expected 'human' or 'agent'")
-
-/** One provider of identities, as written. */
-const Identity = map({
+/** Who may push security events, as written. */
+const Transmitter = map({
   issuer: ServiceUrl,
-  clients: v.pipe(
-    mapOf(Text, Kind),
-    v.check((clients) => Object.keys(clients).length > 0, 'expected at least one client id'),
+  audience: v.optional(Text),
+  jwks_uri: v.optional(ServiceUrl),
+  identity: v.optional(ServiceUrl),
+})
+
+const TOLD = 'expected pending or break_glass'
+
+/** A webhook that approvers are told through, as written. */
+const Hook = map({
+  url: HookUrl,
+  secret: Reference,
+  on: v.optional(
+    v.pipe(
+      list(v.picklist(['pending', 'break_glass'], TOLD)),
+      v.minLength(1, 'expected at least one: pending, break_glass'),
+    ),
+    ['pending', 'break_glass'],
   ),
-  groups: v.optional(Text, 'groups'),
-  scopes: v.optional(list(Text), ['openid', 'profile', 'email', 'offline_access']),
-  verification_hosts: v.optional(list(Host), []),
+  groups: v.exactOptional(v.pipe(list(Name), v.minLength(1, 'expected at least one group'))),
 })
 
 /** Keys that every kind of target has; the rest belongs to its kind. */
@@ -71,7 +86,11 @@ export const BrokerFile = map({
   store: Store,
   seal_key: v.optional(Reference),
   policies: Text,
-  identity: v.pipe(list(Identity), v.minLength(1, 'expected at least one identity provider')),
+  identity: v.pipe(
+    list(v.looseObject(IDENTITY_KEYS)),
+    v.minLength(1, 'expected at least one identity provider'),
+  ),
+  forge: v.optional(Forge),
   groups: v.optional(list(Name), []),
   approvers: v.optional(atMost(8, list(Name)), []),
   approval: v.optional(map({ lapse: v.optional(Duration, '30m') }), {}),
@@ -80,6 +99,8 @@ export const BrokerFile = map({
   environments: mapOf(Name, map({ tier: Name })),
   labels: v.optional(mapOf(Name, v.picklist(['string', 'bool', 'long'], LABEL)), {}),
   targets: v.optional(mapOf(Name, v.looseObject(TARGET_KEYS)), {}),
+  events: v.optional(list(Transmitter), []),
+  notify: v.optional(mapOf(Name, Hook), {}),
   tls: v.optional(map({ cert: Text, key: Text })),
   dangerously_allow_plain_http: v.optional(Flag, false),
   limits: v.optional(map({ grants_per_principal: v.optional(Count(10_000), 20) }), {}),
@@ -92,6 +113,7 @@ export const BrokerFile = map({
       token_ttl: v.optional(Duration, '15m'),
       idle: v.optional(Duration, '30m'),
       max_age: v.optional(Duration, '12h'),
+      delegated_max_age: v.optional(Duration, '2h'),
     }),
     {},
   ),

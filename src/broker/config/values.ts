@@ -19,6 +19,11 @@ export const Reference = v.pipe(
   ),
 )
 
+export const Host = v.pipe(
+  v.string('expected a host name'),
+  v.regex(/^[a-z0-9.-]{1,253}(?::[0-9]{1,5})?$/, 'expected a host name'),
+)
+
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 /** Whether a URL's host can only be this machine. */
@@ -26,7 +31,8 @@ export function isLoopback(url: URL): boolean {
   return LOOPBACK.has(url.hostname) || url.hostname.endsWith('.localhost')
 }
 
-const isPlainUrl = (text: string) => {
+/** Of a service: http(s), without user, query or fragment. */
+export const isPlainUrl = (text: string) => {
   const url = URL.parse(text)
   if (!url || url.username || url.password || url.search || url.hash) return false
   return url.protocol === 'https:' || url.protocol === 'http:'
@@ -45,6 +51,28 @@ export const ServiceUrl = v.pipe(
 export function isSecure(text: string): boolean {
   const url = new URL(text)
   return url.protocol === 'https:' || isLoopback(url)
+}
+
+const HOOK_EXPECTED = 'expected an https URL, or http on loopback, or a reference to one'
+
+/** Where a webhook is: the URL, or a reference to it where knowing it is enough to post there. */
+export const HookUrl = v.union(
+  [
+    Reference,
+    v.pipe(
+      v.string(),
+      v.maxLength(2048),
+      v.check((text) => isHookUrl(text)),
+    ),
+  ],
+  HOOK_EXPECTED,
+)
+
+/** Whether messages may be posted there. */
+export function isHookUrl(text: string): boolean {
+  const url = URL.parse(text)
+  if (!url || url.username || url.password || url.hash) return false
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))
 }
 
 /** What a principal's id starts with: host and path. Two issuers that share it would share their people. */
