@@ -29,16 +29,18 @@ export function newSessionKey(): SessionKey {
  * faster than a library, and every command sends one.
  * @param request.accessToken the token that goes with it; absent at the token endpoint
  * @param request.now milliseconds since the epoch
+ * @param request.claims said beside the usual ones
  */
 export function createProof(
   key: SessionKey,
-  request: { method: string; url: URL; now: number; accessToken?: string },
+  request: { method: string; url: URL; now: number; accessToken?: string; claims?: object },
 ): string {
   const { kty, crv, x, y } = key
   const token = request.accessToken
   return signed(key, {
     header: { typ: 'dpop+jwt', alg: 'ES256', jwk: { kty, crv, x, y } },
     payload: {
+      ...request.claims,
       jti: randomUUID(),
       htm: request.method,
       htu: targetOf(request.url),
@@ -46,6 +48,11 @@ export function createProof(
       ...(token && { ath: createHash('sha256').update(token).digest('base64url') }),
     },
   })
+}
+
+/** RFC 7638 thumbprint of a key, as in `cnf.jkt`: the members in this order, nothing between them. */
+export function thumbprintOf({ crv, kty, x, y }: SessionKey): string {
+  return createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url')
 }
 
 /** `htu`: without query and fragment; a WebSocket's handshake is an HTTP request (RFC 6455 section 4.1). */

@@ -7,6 +7,15 @@ import type { BrokerConfig } from './config/config.ts'
 import type { VerifiedProof } from './dpop.ts'
 import type { VerifiedIdentity } from './identity.ts'
 import { takeOnce } from './replay.ts'
+import {
+  agentOf,
+  delegatedFrom,
+  endOf,
+  isLive,
+  rowOf,
+  sessionEnded,
+  sessionOf,
+} from './session-record.ts'
 import type { SessionRow } from './store/schema.ts'
 import type { Store, Tx } from './store/store.ts'
 
@@ -38,10 +47,8 @@ export interface SignedContext {
   readonly commit: string
 }
 
-const UNSIGNED: SignedContext = { repository: '', branch: '', commit: '' }
-
-/** Why a session ended. */
-export type SessionEnd = 'logout' | 'idle' | 'max-age' | 'revoked'
+/** Why a session ended; `parent`: with the session that it was delegated from. */
+export type SessionEnd = 'logout' | 'idle' | 'max-age' | 'revoked' | 'parent'
 
 /** Identity tokens are taken up to 5 minutes after `iat`, give or take clocks: remembered longer. */
 const ID_TOKEN_REMEMBERED_MS = 15 * 60_000
@@ -59,10 +66,17 @@ export class Sessions {
 
   /**
    * Opens a session for the key, or renews the one that the key already has.
-   * @throws JitError `token_invalid`: used before, or the key is somebody else's; `proof_replayed`, `session_ended`
+   * @param agent what an agent calls itself; a person has no such name
+   * @throws JitError `token_invalid`: used before, or the key is somebody else's; `request_invalid` for an
+   *   agent without a name, or a person with one; `proof_replayed`, `session_ended`
    */
-  async exchange(identity: VerifiedIdentity, proof: VerifiedProof): Promise<Session> {
+  async exchange(
+    signedIn: VerifiedIdentity,
+    proof: VerifiedProof,
+    agent?: string,
+  ): Promise<Session> {
     const { jkt } = proof
+    const identity = named(signedIn, agent)
     return this.#store.transaction(async (tx) => {
       await takeProof(tx, proof, this.#store.now())
       const expiresAt = this.#store.now() + ID_TOKEN_REMEMBERED_MS
@@ -79,7 +93,7 @@ export class Sessions {
     })
   }
 
-  async #open(tx: Tx, identity: VerifiedIdentity, jkt: string): Promise<Session> {
+  async #open(tx: Tx, identity: NamedIdentity, jkt: string): Promise<Session> {
     const now = this.#store.now()
     const principal = principalOf(identity, identity.groups ?? [])
     const row: SessionRow = {
@@ -108,11 +122,13 @@ export class Sessions {
       groups: principal.groups,
       client: identity.clientId,
       issuer: identity.issuer,
+      ...(principal.owner === undefined ? {} : { owner: principal.owner }),
+      ...(identity.agent === undefined ? {} : { agent: identity.agent }),
     })
-    return this.#view(row)
+    return sessionOf(row)
   }
 
-  async #renew(tx: Tx, held: SessionRow, identity: VerifiedIdentity): Promise<Session> {
+  async #renew(tx: Tx, held: SessionRow, identity: NamedIdentity): Promise<Session> {
     const before = JSON.parse(held.principal) as Principal
     const same =
       held.issuer === identity.issuer &&
@@ -131,7 +147,20 @@ export class Sessions {
     await tx.updateTable('sessions').set(row).where('sid', '=', row.sid).execute()
     const event = 'session.renewed' as const
     await this.#audit.append(tx, { event, principal, session: row.sid, groups: principal.groups })
-    return this.#view(row)
+    await this.#passGroupsOn(tx, row.sid, principal.groups)
+    return sessionOf(row)
+  }
+
+  /** An agent of a person has that person's groups, as they are today. */
+  async #passGroupsOn(tx: Tx, parent: string, groups: readonly string[]): Promise<void> {
+    for (const row of await delegatedFrom(tx, parent)) {
+      const principal = { ...(JSON.parse(row.principal) as Principal), groups }
+      await tx
+        .updateTable('sessions')
+        .set({ principal: JSON.stringify(principal) })
+        .where('sid', '=', row.sid)
+        .execute()
+    }
   }
 
   /**
@@ -139,40 +168,38 @@ export class Sessions {
    * @throws JitError `session_ended`
    */
   async get(sid: string): Promise<Session> {
-    const row = await this.#store.db
-      .selectFrom('sessions')
-      .selectAll()
-      .where('sid', '=', sid)
-      .executeTakeFirst()
-    if (!row || this.#endOf(row)) throw sessionEnded()
-    return this.#view(row)
+    const row = await rowOf(this.#store.db, sid)
+    if (!row || !(await this.#isLive(row))) throw sessionEnded()
+    return sessionOf(row)
   }
 
   /** A session as it is, or was when it ended. */
   async last(sid: string): Promise<Session | undefined> {
-    const row = await this.#store.db
-      .selectFrom('sessions')
-      .selectAll()
-      .where('sid', '=', sid)
-      .executeTakeFirst()
-    return row && this.#view(row)
+    const row = await rowOf(this.#store.db, sid)
+    return row && sessionOf(row)
   }
 
-  /** Ends a session, once. @returns whether it was this call that ended it */
+  /** Ends a session, once, and those delegated from it. @returns whether it was this call that ended it */
   async end(sid: string, by: SessionEnd): Promise<boolean> {
     return this.#store.transaction(async (tx) => {
-      const row = await tx
-        .updateTable('sessions')
-        .set({ ended_at: this.#store.now(), ended_by: by })
-        .where('sid', '=', sid)
-        .where('ended_at', 'is', null)
-        .returningAll()
-        .executeTakeFirst()
-      if (!row) return false
-      const principal = JSON.parse(row.principal) as Principal
-      await this.#audit.append(tx, { event: 'session.ended', principal, session: sid, by })
+      if (!(await this.#close(tx, sid, by))) return false
+      for (const child of await delegatedFrom(tx, sid)) await this.#close(tx, child.sid, 'parent')
       return true
     })
+  }
+
+  async #close(tx: Tx, sid: string, by: SessionEnd): Promise<boolean> {
+    const row = await tx
+      .updateTable('sessions')
+      .set({ ended_at: this.#store.now(), ended_by: by })
+      .where('sid', '=', sid)
+      .where('ended_at', 'is', null)
+      .returningAll()
+      .executeTakeFirst()
+    if (!row) return false
+    const principal = JSON.parse(row.principal) as Principal
+    await this.#audit.append(tx, { event: 'session.ended', principal, session: sid, by })
+    return true
   }
 
   /** Sessions whose time has run out but which nobody ended yet. */
@@ -185,51 +212,45 @@ export class Sessions {
       .where((eb) =>
         eb.or([
           eb('expires_at', '<=', now),
-          eb('renewed_at', '<=', now - this.#limits.idle * 1000),
+          eb.and([
+            eb('parent_sid', 'is', null),
+            eb('renewed_at', '<=', now - this.#limits.idle * 1000),
+          ]),
         ]),
       )
       .execute()
     return rows.map((row) => ({ sid: row.sid, by: this.#endOf(row) ?? 'idle' }))
   }
 
+  #isLive(row: SessionRow): Promise<boolean> {
+    return isLive(row, { db: this.#store.db, now: this.#store.now(), idle: this.#limits.idle })
+  }
+
   #endOf(row: SessionRow): SessionEnd | undefined {
-    if (row.ended_at !== null) return (row.ended_by as SessionEnd | null) ?? 'revoked'
-    const now = this.#store.now()
-    if (row.expires_at <= now) return 'max-age'
-    return row.renewed_at + this.#limits.idle * 1000 <= now ? 'idle' : undefined
-  }
-
-  #view(row: SessionRow): Session {
-    return {
-      sid: row.sid,
-      principal: JSON.parse(row.principal) as Principal,
-      issuer: row.issuer,
-      clientId: row.client_id,
-      jkt: row.jkt,
-      authenticatedAt: row.authenticated_at ?? undefined,
-      acr: row.acr,
-      amr: JSON.parse(row.amr) as string[],
-      expiresAt: row.expires_at,
-      signed: row.signed === null ? UNSIGNED : (JSON.parse(row.signed) as SignedContext),
-      ceiling: row.ceiling === null ? undefined : (JSON.parse(row.ceiling) as Ceiling),
-      nonce: row.nonce,
-    }
+    return endOf(row, { now: this.#store.now(), idle: this.#limits.idle })
   }
 }
 
-function sessionEnded(): JitError {
-  return new JitError('session_ended', 'your session has ended', {
-    hint: 'sign in again with `jit login`',
-  })
+/** Who signed in, with the name that an agent gives itself. */
+interface NamedIdentity extends VerifiedIdentity {
+  readonly agent: string | undefined
 }
 
-/** An agent has an id of its own; the person who signed it in owns it. */
-function principalOf(identity: VerifiedIdentity, given: readonly string[]): Principal {
-  const { kind, id, name, clientId } = identity
-  const groups = [...given]
-  return kind === 'human'
-    ? { kind, id, name, groups }
-    : { kind, id: `${id}#${encodeURIComponent(clientId)}`, name, groups, owner: id }
+/** @throws JitError `request_invalid` */
+function named(identity: VerifiedIdentity, agent: string | undefined): NamedIdentity {
+  if (identity.kind === 'agent' && agent === undefined) {
+    throw new JitError('request_invalid', 'agent_name: an agent has to say what it is called')
+  }
+  if (identity.kind !== 'agent' && agent !== undefined) {
+    throw new JitError('request_invalid', 'agent_name: this identity token is not of an agent')
+  }
+  return { ...identity, agent }
+}
+
+function principalOf(identity: NamedIdentity, given: readonly string[]): Principal {
+  const { id, name, clientId, agent } = identity
+  const person: Principal = { kind: 'human', id, name, groups: [...given] }
+  return agent === undefined ? person : agentOf(person, { client: clientId, agent })
 }
 
 function signInOf(identity: VerifiedIdentity) {

@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { WebSocket } from 'ws'
-import { createProof, newSessionKey, type SessionKey } from '../../src/auth/proof.ts'
+import { createProof, newSessionKey, type SessionKey, thumbprintOf } from '../../src/auth/proof.ts'
 import { type Broker, startBroker } from '../../src/broker/broker.ts'
 import { parseConfig } from '../../src/broker/config/load.ts'
 import type { Failpoints } from '../../src/broker/failpoints.ts'
 import { bind, portOf } from '../../src/broker/server.ts'
 import type { ServerMessage } from '../../src/protocol/lifeline.ts'
 import {
+  ACCESS_TOKEN_TYPE,
   ID_TOKEN_TYPE,
   TOKEN_EXCHANGE_GRANT,
   type TokenResponse,
@@ -186,9 +187,25 @@ export class Harness implements AsyncDisposable {
   /** Signs a principal in with a key of its own. */
   async client(claims: Record<string, unknown> = {}): Promise<TestClient> {
     const client = new TestClient(this.url, this.#now)
-    const answer = await client.exchange(await this.idToken(claims))
-    if (answer.status !== 200) throw new Error(`exchange: ${await answer.text()}`)
-    client.accessToken = ((await answer.json()) as TokenResponse).access_token
+    await client.take(await client.exchange(await this.idToken(claims)))
+    return client
+  }
+
+  /** Signs a copilot in as itself. */
+  async agent(name: string, claims: Record<string, unknown> = {}): Promise<TestClient> {
+    const client = new TestClient(this.url, this.#now)
+    const idToken = await this.idToken({ aud: 'jit-agent', ...claims })
+    await client.take(await client.exchange(idToken, { agent_name: name }))
+    return client
+  }
+
+  /** Hands a person's session on to a copilot, under a key of its own. */
+  async delegated(
+    person: TestClient,
+    delegation: Record<string, unknown> = {},
+  ): Promise<TestClient> {
+    const client = new TestClient(this.url, this.#now)
+    await client.take(await client.delegatedBy(person, { agent: 'claude', ...delegation }))
     return client
   }
 
@@ -211,7 +228,7 @@ function brokerYaml(
 url: ${url}
 store: sqlite:ledger.db
 policies: .
-identity: [{ issuer: https://idp.test, clients: { jit-cli: human } }]
+identity: [{ issuer: https://idp.test, clients: { jit-cli: human, jit-agent: agent } }]
 groups: [admins]
 tasks: { plan: {}, deploy: {} }
 environments: { dev: { tier: development }, prod: { tier: production } }
@@ -241,24 +258,60 @@ export class TestClient {
     this.#now = now
   }
 
-  proof(method: string, path: string, options: { token?: boolean; key?: SessionKey } = {}): string {
-    return createProof(options.key ?? this.key, {
+  proof(
+    method: string,
+    path: string,
+    options: { token?: boolean; key?: SessionKey; accessToken?: string; delegation?: unknown } = {},
+  ): string {
+    const { key = this.key, accessToken = this.accessToken, delegation } = options
+    return createProof(key, {
       method,
       url: new URL(path, this.#url),
       now: this.#now(),
-      ...(options.token === false ? {} : { accessToken: this.accessToken }),
+      ...(options.token === false ? {} : { accessToken }),
+      ...(delegation === undefined ? {} : { claims: { delegation } }),
     })
   }
 
-  exchange(token: string, proof = this.proof('POST', '/oauth/token', { token: false })) {
+  exchange(token: string, more: Record<string, string> = {}) {
+    const proof = this.proof('POST', '/oauth/token', { token: false })
+    return this.token(proof, { subject_token: token, subject_token_type: ID_TOKEN_TYPE, ...more })
+  }
+
+  /** Keeps the token of an answer. @throws Error with the answer when it is a refusal */
+  async take(answer: Response): Promise<void> {
+    if (answer.status !== 200) throw new Error(`exchange: ${await answer.text()}`)
+    this.accessToken = ((await answer.json()) as TokenResponse).access_token
+  }
+
+  /** Asks for a session of this key's own from `person`'s; both proofs as they should be. */
+  delegatedBy(person: TestClient, delegation: Record<string, unknown>) {
+    const subjectProof = person.proof('POST', '/oauth/token', {
+      delegation: { jkt: thumbprintOf(this.key), ...delegation },
+    })
+    return this.delegatedWith(person.accessToken, subjectProof)
+  }
+
+  delegatedWith(token: string, subjectProof: string, options: { proof?: string } = {}) {
+    const proof = options.proof ?? this.proof('POST', '/oauth/token', { accessToken: token })
+    return this.token(proof, {
+      subject_token: token,
+      subject_token_type: ACCESS_TOKEN_TYPE,
+      subject_proof: subjectProof,
+    })
+  }
+
+  /** Asks for a new token with the last one, as a delegated session does. */
+  renew() {
+    const form = { subject_token: this.accessToken, subject_token_type: ACCESS_TOKEN_TYPE }
+    return this.token(this.proof('POST', '/oauth/token'), form)
+  }
+
+  token(proof: string, form: Record<string, string>) {
     return fetch(new URL('/oauth/token', this.#url), {
       method: 'POST',
       headers: { DPoP: proof },
-      body: new URLSearchParams({
-        grant_type: TOKEN_EXCHANGE_GRANT,
-        subject_token: token,
-        subject_token_type: ID_TOKEN_TYPE,
-      }),
+      body: new URLSearchParams({ grant_type: TOKEN_EXCHANGE_GRANT, ...form }),
     })
   }
 

@@ -12,21 +12,32 @@ import {
   type TokenResponse,
 } from '../../protocol/oauth.ts'
 import { parse } from '../../protocol/parse.ts'
+import { AgentName } from '../../protocol/principal.ts'
 import type { App, AppParts } from '../app.ts'
 import { authenticate, verifyRequestProof } from '../authenticate.ts'
+import { delegate, renewDelegated } from '../delegation.ts'
 import { PROOF_ALGORITHMS } from '../dpop.ts'
+import type { Session } from '../sessions.ts'
 
 const TokenRequest = v.object({
   grant_type: v.literal(TOKEN_EXCHANGE_GRANT, `expected '${TOKEN_EXCHANGE_GRANT}'`),
-  subject_token: v.string('expected an identity token'),
-  subject_token_type: v.literal(ID_TOKEN_TYPE, `expected '${ID_TOKEN_TYPE}'`),
+  subject_token: v.string('expected a token'),
+  subject_token_type: v.picklist(
+    [ID_TOKEN_TYPE, ACCESS_TOKEN_TYPE],
+    'expected an id_token or an access_token',
+  ),
+  /** With an agent's identity token: what it is called. */
+  agent_name: v.exactOptional(AgentName),
+  /** With a person's access token: the person's proof that delegates to the key of the `DPoP` header. */
+  subject_proof: v.exactOptional(v.string('expected a proof')),
 })
+type TokenRequest = v.InferOutput<typeof TokenRequest>
 
 const RevocationRequest = v.object({ token: v.string('expected a token') })
 
 /** Where clients find everything, and the exchange of identity tokens for sessions. */
 export function oauthRoutes(app: App, parts: AppParts): void {
-  const { config, identity, sessions, accessTokens, store, keys, grants } = parts
+  const { config, identity, sessions, keys, grants } = parts
   const { url } = config
 
   app.get(RESOURCE_METADATA_PATH, (c) => {
@@ -56,29 +67,8 @@ export function oauthRoutes(app: App, parts: AppParts): void {
 
   app.post('/oauth/token', async (c) => {
     const form = parse(TokenRequest, await c.req.parseBody(), { what: 'token request' })
-    const { method, path } = c.req
-    const proof = await verifyRequestProof({ method, path, proof: c.req.header('DPoP') }, parts)
-    const session = await sessions.exchange(await identity.verifyIdToken(form.subject_token), proof)
-    const { jkt } = proof
-    const now = store.now()
-    const issuedAt = Math.floor(now / 1000)
-    const until = Math.min(issuedAt + config.session.tokenTtl, Math.floor(session.expiresAt / 1000))
-    const token: TokenResponse = {
-      access_token: await accessTokens.issue({
-        subject: session.principal.id,
-        session: session.sid,
-        clientId: session.clientId,
-        jkt,
-        id: newId(now),
-        issuedAt,
-        expiresAt: until,
-      }),
-      issued_token_type: ACCESS_TOKEN_TYPE,
-      token_type: 'DPoP',
-      expires_in: until - issuedAt,
-      session_expires_at: toTimestamp(session.expiresAt),
-      principal: session.principal,
-    }
+    const session = await sessionFor(form, { proof: c.req.header('DPoP'), parts })
+    const token = await tokenOf(session, parts)
     c.header('Cache-Control', 'no-store')
     return c.json(token)
   })
@@ -99,4 +89,47 @@ export function oauthRoutes(app: App, parts: AppParts): void {
     }
     return c.body(null, 200)
   })
+}
+
+/** The session that a token exchange opens or renews. */
+async function sessionFor(
+  form: TokenRequest,
+  { proof, parts }: { proof: string | undefined; parts: AppParts },
+): Promise<Session> {
+  const { subject_token: subjectToken, subject_proof: subjectProof } = form
+  if (form.subject_token_type === ID_TOKEN_TYPE) {
+    const own = await verifyRequestProof({ method: 'POST', path: '/oauth/token', proof }, parts)
+    const identity = await parts.identity.verifyIdToken(subjectToken)
+    return parts.sessions.exchange(identity, own, form.agent_name)
+  }
+  if (subjectProof === undefined) return renewDelegated({ subjectToken, proof }, parts)
+  return delegate({ subjectToken, subjectProof, proof }, parts)
+}
+
+async function tokenOf(session: Session, parts: AppParts): Promise<TokenResponse> {
+  const { principal, sid, clientId, jkt } = session
+  const { config, store, accessTokens } = parts
+  const now = store.now()
+  const issuedAt = Math.floor(now / 1000)
+  const until = Math.min(issuedAt + config.session.tokenTtl, Math.floor(session.expiresAt / 1000))
+  const who =
+    principal.kind === 'agent' && principal.owner !== undefined
+      ? { subject: principal.owner, actor: principal.id }
+      : { subject: principal.id }
+  return {
+    access_token: await accessTokens.issue({
+      ...who,
+      session: sid,
+      clientId,
+      jkt,
+      id: newId(now),
+      issuedAt,
+      expiresAt: until,
+    }),
+    issued_token_type: ACCESS_TOKEN_TYPE,
+    token_type: 'DPoP',
+    expires_in: until - issuedAt,
+    session_expires_at: toTimestamp(session.expiresAt),
+    principal,
+  }
 }
