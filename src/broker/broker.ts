@@ -17,6 +17,8 @@ import { type KeyPurpose, loadSigningKeys, type SigningKey } from './keys.ts'
 import { type Ledger, openLedger } from './ledger/ledger.ts'
 import { Lifelines } from './lifelines.ts'
 import type { Log } from './log.ts'
+import { Notifier } from './notifier.ts'
+import { Outbox } from './outbox.ts'
 import { Policies } from './policies.ts'
 import { resolveReference } from './references.ts'
 import { forgetExpired } from './replay.ts'
@@ -38,6 +40,9 @@ export interface BrokerParts {
   readonly log: Log
   readonly store: Store
   readonly audit: AuditLog
+  /** Where the ledger leaves what approvers are to be told. */
+  readonly outbox: Outbox
+  readonly notifier: Notifier
   readonly ledger: Ledger
   readonly fleet: Fleet
   readonly revoker: Revoker
@@ -99,14 +104,16 @@ async function assemble(options: BrokerOptions, store: Store): Promise<BrokerPar
   const seal = openSeal(options)
   const keys = await loadSigningKeys(store, seal)
   const audit = createAuditLog(store, keys.audit)
+  const outbox = new Outbox({ hooks: config.notify, now: () => store.now() })
   const ledger = await openLedger({ store, audit, seal })
   const now = () => store.now()
+  const resolve = (reference: string) =>
+    resolveReference(reference, { env, directory: config.directory })
   const signGrantToken = grantTokenSigner({ issuer: config.grantsIssuer, key: keys.grant, now })
   const fleet = new Fleet(config, (name, { environment }) => ({
     name,
     environment,
-    resolveReference: (reference) =>
-      resolveReference(reference, { env, directory: config.directory }),
+    resolveReference: resolve,
     signGrantToken,
     now,
   }))
@@ -115,6 +122,8 @@ async function assemble(options: BrokerOptions, store: Store): Promise<BrokerPar
     log,
     store,
     audit,
+    outbox,
+    notifier: new Notifier({ hooks: config.notify, resolveReference: resolve, store, audit, log }),
     ledger,
     fleet,
     keys,
@@ -225,6 +234,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   // The grace of what an earlier process left starts now that it can be resumed.
   for (const grant of waiting) lifelines.await(grant)
   revoker.start()
+  parts.notifier.start()
   void sweepAll(parts)
   const stopReaping = every(REAP_MS, () => reap(parts, grants), log)
   const stopSweeping = every(SWEEP_MS, () => sweepAll(parts), log)
@@ -254,6 +264,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       await closeServer(server)
       grants.stop()
       await revoker.stop()
+      await parts.notifier.stop()
       await fleet.close()
       await store.close()
     },
