@@ -3,6 +3,7 @@ import { JitError } from '../lib/errors.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import { nearest } from '../lib/nearest.ts'
 import { unknownLiterals } from './literals.ts'
+import { type Sight, sightOf } from './sight.ts'
 import { locate, locateLiteral, type PolicySource } from './source.ts'
 import { BUILT_IN_ACTIONS, type Vocabulary } from './vocabulary.ts'
 
@@ -16,6 +17,8 @@ export interface ParsedPolicy {
   readonly description: string | undefined
   /** Whether it decides on tasks or on the broker's own actions; never on both. */
   readonly on: 'tasks' | 'built-in'
+  /** What it sees of a hypothesis; `undefined`: nothing. */
+  readonly sight: Sight | undefined
 }
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
@@ -38,6 +41,7 @@ export function parsePolicy(source: PolicySource, vocabulary: Vocabulary): Parse
     json: answer.json,
     description: annotations?.description,
     on: subjectOf(source, answer.json),
+    sight: sightOf(answer.json),
   }
 }
 

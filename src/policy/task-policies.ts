@@ -1,0 +1,116 @@
+import { answerOf, answerOfBoth, NOTHING_PERMITS } from './answer.ts'
+import type { Decision } from './decide.ts'
+import { type Hypothesis, suppose } from './obligations.ts'
+import type { ParsedPolicy } from './parsed.ts'
+import type { PolicyTexts } from './prepared.ts'
+import type { TaskQuestion } from './question.ts'
+import { taskCall } from './request.ts'
+import { jointSight, type Sight, viewOf } from './sight.ts'
+import type { Vocabulary } from './vocabulary.ts'
+
+/** A question that was put, and what its answer would be if. */
+export interface Asked {
+  readonly decision: Decision
+  /** The whole answer in the context of a hypothesis. Never throws. */
+  readonly under: (hypothesis: Hypothesis) => Decision
+  /** Whether that answer is yes; what was learned from earlier hypotheses saves most evaluations. */
+  readonly permits: (hypothesis: Hypothesis) => boolean
+}
+
+const NO_HYPOTHESIS: Hypothesis = { approvals: [] }
+
+/**
+ * Policies on tasks, those that can see a hypothesis apart from the rest: the rest is asked once,
+ * however many hypotheses are tried.
+ */
+export class TaskPolicies {
+  readonly #vocabulary: Vocabulary
+  readonly #steady: PolicyTexts
+  readonly #varying: PolicyTexts
+  readonly #sights: ReadonlyMap<string, Sight>
+  /** What the permits among those that vary see. */
+  readonly #permits: Sight
+
+  constructor(policies: readonly ParsedPolicy[], vocabulary: Vocabulary) {
+    const varying = policies.filter(({ sight }) => sight !== undefined)
+    this.#vocabulary = vocabulary
+    this.#steady = textsOf(policies.filter(({ sight }) => sight === undefined))
+    this.#varying = textsOf(varying)
+    this.#sights = new Map(varying.flatMap(({ id, sight }) => (sight ? [[id, sight]] : [])))
+    const permits = varying.filter(({ json }) => json.effect === 'permit')
+    this.#permits = jointSight(permits.flatMap(({ sight }) => sight ?? []))
+  }
+
+  /** Puts a question. Never throws. */
+  ask(question: TaskQuestion): Asked {
+    const steady = answerOf(this.#steady, () => taskCall(question, this.#vocabulary))
+    const now = this.#answer(question, NO_HYPOTHESIS)
+    const lessons = new Lessons(this.#sights, this.#permits)
+    lessons.learn(NO_HYPOTHESIS, now)
+    const stands = steady.effect === 'deny' && steady.because !== 'not-permitted'
+    return {
+      decision: answerOfBoth(steady, now),
+      under: (hypothesis) => answerOfBoth(steady, this.#answer(question, hypothesis)),
+      permits: (hypothesis) => {
+        if (stands || lessons.forbid(hypothesis)) return false
+        if (steady.effect === 'deny' && lessons.leaveUnpermitted(hypothesis)) return false
+        const answer = this.#answer(question, hypothesis)
+        lessons.learn(hypothesis, answer)
+        return answerOfBoth(steady, answer).effect === 'permit'
+      },
+    }
+  }
+
+  #answer(question: TaskQuestion, hypothesis: Hypothesis): Decision {
+    if (this.#sights.size === 0) return NOTHING_PERMITS
+    return answerOf(this.#varying, () => {
+      const context = suppose(question.context, hypothesis)
+      return taskCall({ ...question, context }, this.#vocabulary)
+    })
+  }
+}
+
+/** What the answers to earlier hypotheses say about later ones that look the same to a policy. */
+class Lessons {
+  readonly #sights: ReadonlyMap<string, Sight>
+  readonly #permits: Sight
+  /** Views in which a policy forbids or fails. */
+  readonly #forbidden = new Map<string, Set<string>>()
+  readonly #unpermitted = new Set<string>()
+
+  constructor(sights: ReadonlyMap<string, Sight>, permits: Sight) {
+    this.#sights = sights
+    this.#permits = permits
+  }
+
+  learn(hypothesis: Hypothesis, answer: Decision): void {
+    if (answer.effect === 'permit') return
+    if (answer.because === 'not-permitted') {
+      this.#unpermitted.add(viewOf(hypothesis, this.#permits))
+    }
+    for (const id of answer.policies) {
+      const sight = this.#sights.get(id)
+      if (!sight) continue
+      const views = this.#forbidden.get(id) ?? new Set()
+      this.#forbidden.set(id, views.add(viewOf(hypothesis, sight)))
+    }
+  }
+
+  /** Whether some policy is known to forbid it, or to fail. */
+  forbid(hypothesis: Hypothesis): boolean {
+    return [...this.#forbidden].some(([id, views]) => {
+      const sight = this.#sights.get(id)
+      return sight !== undefined && views.has(viewOf(hypothesis, sight))
+    })
+  }
+
+  /** Whether no policy that varies is known to permit it. */
+  leaveUnpermitted(hypothesis: Hypothesis): boolean {
+    return this.#unpermitted.has(viewOf(hypothesis, this.#permits))
+  }
+}
+
+/** Policies as Cedar takes them. */
+export function textsOf(policies: readonly ParsedPolicy[]): PolicyTexts {
+  return Object.fromEntries(policies.map(({ id, source }) => [id, source.text]))
+}

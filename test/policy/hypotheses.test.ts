@@ -1,0 +1,206 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { answerOf } from '../../src/policy/answer.ts'
+import { type Decision, PolicySet } from '../../src/policy/decide.ts'
+import { parsePolicies } from '../../src/policy/load.ts'
+import { findObligation, type Hypothesis, suppose } from '../../src/policy/obligations.ts'
+import { parsePolicy } from '../../src/policy/parsed.ts'
+import type { TaskQuestion } from '../../src/policy/question.ts'
+import { taskCall } from '../../src/policy/request.ts'
+import { textsOf } from '../../src/policy/task-policies.ts'
+import type { Vocabulary } from '../../src/policy/vocabulary.ts'
+import { agent, context, EXAMPLE, human, vocabulary as one, question } from './fixtures.ts'
+
+const vocabulary: Vocabulary = {
+  ...one,
+  groups: [...one.groups, 'security'],
+  approvers: ['platform-oncall', 'security'],
+  acr: ['mfa'],
+}
+const { approvers, acr } = vocabulary
+
+const policySet = (...texts: string[]) =>
+  parsePolicies([{ name: 'a.cedar', content: texts.join('\n') }], vocabulary)
+
+const obligationOf = (set: PolicySet, asked: TaskQuestion = question()) => {
+  const { permits } = set.ask(asked)
+  return findObligation({ approvers, acr, permits })
+}
+
+describe('a decision under a hypothesis', () => {
+  const conditions = fc.constantFrom(
+    'context.ttl > 0',
+    'context.approvals.contains(Group::"platform-oncall")',
+    'context.approvals.contains(Group::"security")',
+    'context.approvalsByTwo.contains(Group::"platform-oncall")',
+    'context.approvals.containsAny([Group::"shop-devs", Group::"security"])',
+    'context.approvals.containsAll(context.approvalsByTwo)',
+    'context.approvals.isEmpty()',
+    'principal in context.approvals',
+    'context.approvers.contains(Human::"idp.acme.dev/9")',
+    '[Human::"idp.acme.dev/9"].containsAll(context.approvers)',
+    'context.authentication.age <= 900',
+    'context.authentication.acr == "mfa"',
+    '(if context.ttl > 5 then context else context).approvals.contains(Group::"security")',
+    '{ at: context.authentication }.at.age < 100',
+    'context has authentication.acr && context.authentication.acr == "mfa"',
+    'context.reason == ""',
+    'context.labels has gpus && context.labels.gpus > 4',
+    'resource.tier == "production"',
+    // These two fail: always, and unless the sign-in is fresh.
+    'context.ttl * 9223372036854775807 > 0',
+    'context.authentication.age * 9223372036854775 > 0',
+  )
+  const policy = fc
+    .record({
+      // Permits more often, so that there is something to forbid.
+      effect: fc.constantFrom('permit', 'permit', 'forbid'),
+      principal: fc.constantFrom('', ' is Human', ' in Group::"shop-devs"', ' is Agent'),
+      action: fc.constantFrom('', ' == Action::"deploy"', ' == Action::"plan"'),
+      resource: fc.constantFrom('', ' in Environment::"prod"', ' == Target::"dev-db"'),
+      when: fc.array(conditions, { minLength: 1, maxLength: 2 }),
+      unless: fc.option(conditions),
+    })
+    .map(
+      ({ effect, principal, action, resource, when, unless }) =>
+        `${effect} (principal${principal}, action${action}, resource${resource}) ` +
+        `when { ${when.map((condition) => `(${condition})`).join(' && ')} }` +
+        `${unless === null ? '' : ` unless { ${unless} }`};`,
+    )
+  const approved = fc.constantFrom(
+    {},
+    { approvals: ['platform-oncall'], approvers: ['idp.acme.dev/9'] },
+    { approvals: ['security'], approvalsByTwo: ['security'], approvers: ['a/1', 'a/2'] },
+  )
+  const signedIn = fc.constantFrom(
+    context.authentication,
+    { ...context.authentication, at: undefined },
+    { ...context.authentication, acr: 'mfa', at: context.now - 1000 },
+  )
+
+  /** Policies that can never apply are refused by `parsePolicies`; they change nothing. */
+  const unchecked = (texts: string[]) => {
+    const tasks = texts.map((text, at) =>
+      parsePolicy({ file: '', text: `@id("p${at}") ${text}`, firstLine: 1 }, vocabulary),
+    )
+    return new PolicySet({ version: '', tasks, builtIn: [], vocabulary })
+  }
+  /** Cedar's answer to the whole set at once. */
+  const whole = (set: PolicySet, asked: TaskQuestion): Decision => {
+    const texts = textsOf(set.policies)
+    return answerOf(texts, () => taskCall(asked, vocabulary))
+  }
+  const sorted = (decision: Decision) =>
+    decision.effect === 'permit'
+      ? decision
+      : { ...decision, errors: [...new Set(decision.errors)].sort() }
+
+  it('is the answer of the whole set in that context, whatever was asked before', () => {
+    fc.assert(
+      fc.property(
+        fc.array(policy, { minLength: 1, maxLength: 6 }),
+        approved,
+        signedIn,
+        fc.constantFrom(human, agent),
+        (texts, approvals, authentication, principal) => {
+          const set = unchecked(texts)
+          const now = { ...context, ...approvals, authentication }
+          const asked = question({ principal, context: now })
+          const { decision, under, permits } = set.ask(asked)
+          expect(sorted(decision)).toEqual(sorted(whole(set, asked)))
+          const same = (hypothesis: Hypothesis) => {
+            const then = whole(set, { ...asked, context: suppose(now, hypothesis) })
+            expect(permits(hypothesis)).toBe(then.effect === 'permit')
+            expect(sorted(under(hypothesis))).toEqual(sorted(then))
+            return false
+          }
+          findObligation({ approvers, acr, permits: same })
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
+})
+
+describe('the obligation that turns a denial', () => {
+  const strict = policySet(
+    EXAMPLE,
+    `@id("migrations-need-two") forbid (principal, action, resource in Environment::"prod")
+     when { context.reason == "migrate" }
+     unless { context.approvalsByTwo.contains(Group::"platform-oncall") };`,
+    `@id("weekends-need-security") forbid (principal, action, resource)
+     when { context.time.weekday >= 6 }
+     unless { context.approvals.contains(Group::"security") };`,
+    `@id("fresh") forbid (principal, action, resource in Environment::"prod")
+     when { context.authentication.age > 28800 };`,
+    `@id("strong") forbid (principal, action, resource in Environment::"prod")
+     when { context.ticket == "STRONG" }
+     unless { context.authentication.acr == "mfa" };`,
+    `@id("never") forbid (principal, action, resource) when { context.reason == "never" };`,
+  )
+  const one = (group: string) => ({ group, people: 1 })
+  const two = (group: string) => ({ group, people: 2 })
+  const saturday = Date.UTC(2026, 0, 10, 9, 30)
+  const old = { ...context.authentication, at: undefined }
+
+  it.each([
+    ['an approval', {}, { approvals: [one('platform-oncall')] }],
+    ['two people', { reason: 'migrate' }, { approvals: [two('platform-oncall')] }],
+    [
+      'two groups',
+      { now: saturday, authentication: { ...old, at: saturday } },
+      { approvals: [one('platform-oncall'), one('security')] },
+    ],
+    [
+      'two people and one of another group',
+      { now: saturday, authentication: { ...old, at: saturday }, reason: 'migrate' },
+      { approvals: [two('platform-oncall'), one('security')] },
+    ],
+    [
+      'a sign-in beside an approval that is there',
+      { authentication: old, approvals: ['platform-oncall'] },
+      { sign_in: { max_age: 60, acr_values: [] }, approvals: [] },
+    ],
+    [
+      'a stronger sign-in beside an approval that is there',
+      { ticket: 'STRONG', approvals: ['platform-oncall'] },
+      { sign_in: { max_age: 60, acr_values: ['mfa'] }, approvals: [] },
+    ],
+    [
+      'both',
+      { authentication: old },
+      { sign_in: { max_age: 60, acr_values: [] }, approvals: [one('platform-oncall')] },
+    ],
+    [
+      'two people still, where one of them has approved',
+      { reason: 'migrate', approvals: ['platform-oncall'], approvers: ['idp.acme.dev/9'] },
+      { approvals: [two('platform-oncall')] },
+    ],
+  ])('is %s', (_, change, expected) => {
+    const asked = question({ context: { ...context, ...change } })
+    expect(obligationOf(strict, asked)).toEqual(expected)
+  })
+
+  it('is none where a policy forbids it in any context, or nothing permits it', () => {
+    const never = question({ context: { ...context, reason: 'never' } })
+    expect(obligationOf(strict, never)).toBeUndefined()
+    expect(obligationOf(strict, question({ task: 'plan' }))).toBeUndefined()
+  })
+
+  it('is an approval as well where a policy permits only with one', () => {
+    const set = policySet(
+      `@id("p") permit (principal, action, resource)
+       when { context.approvals.contains(Group::"security") };`,
+    )
+    expect(obligationOf(set)).toEqual({ approvals: [one('security')] })
+  })
+
+  it('is none where a policy fails in any context', () => {
+    const set = policySet(
+      EXAMPLE,
+      `@id("fails") forbid (principal, action, resource)
+       when { context.ttl * 9223372036854775807 > 0 };`,
+    )
+    expect(obligationOf(set)).toBeUndefined()
+  })
+})
