@@ -55,6 +55,14 @@ export function elevationReport(
           .map(({ target, revocability }) => `${target}: ${revocability}`)
           .join(symbols.between),
       ),
+    unrenewable: (targets, expiresAt) => {
+      const at = formatTime(expiresAt, clock.now())
+      if (!quiet)
+        io.note(io.style.dim(`  ${targets.join(', ')} can't be renewed: this ends at ${at}`))
+    },
+    renewalRefused: (error, expiresAt) =>
+      warn(`not renewed (${escapeForDisplay(error.message)}): ${endText(expiresAt, clock.now())}`),
+    endsSoon: (expiresAt) => warn(endText(expiresAt, clock.now())),
     stopping: (why) => warn(`${stopText(why)}: stopping the command`),
     survived: (pids) => warn(`could not end process ${pids.join(', ')}`),
     finished({ granted, release, releaseTook, stopped }) {
@@ -92,6 +100,11 @@ function stopText(why: Stopped): string {
   const by = why.endedBy === 'revoked' && why.reason ? [] : [why.endedBy]
   const said = [...by, escapeForDisplay(why.reason)].filter((part) => part !== '')
   return `the broker ended the grant (${said.join(': ')})`
+}
+
+function endText(expiresAt: string, now: number): string {
+  const left = formatDuration((Date.parse(expiresAt) - now) / 1000)
+  return `the command is stopped in ${left}, at ${formatTime(expiresAt, now)}`
 }
 
 function lateText(grace: number, deadline: string): string {

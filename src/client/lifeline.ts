@@ -4,6 +4,7 @@ import type { EndedBy, Receipt } from '../protocol/grant.ts'
 import type { ClientMessage, CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
 import { problemError } from './answer.ts'
 import type { Asked, Asking, Granted, Pending, Requested } from './asking.ts'
+import { Held } from './held.ts'
 import { keepSession } from './keep-session.ts'
 import { type Line, type LineTarget, openLine } from './line.ts'
 import { SignInAgain } from './sign-in-again.ts'
@@ -65,6 +66,12 @@ export class Lifeline {
   /** By the monotonic clock. */
   #askUntil: number
   readonly #signIn: SignInAgain
+  /** What is said while the grant is held. */
+  readonly held = new Held((message) => {
+    if (!this.#granted || !this.#line || this.#waiting) return false
+    void this.#line.send(message(this.#granted.grant))
+    return true
+  })
 
   constructor(target: LineTarget) {
     this.#target = target
@@ -195,6 +202,7 @@ export class Lifeline {
     else if (message.type === 'approved') this.#asking?.events.approved(message)
     else if (message.type === 'granted') this.#handOver(message, message)
     else if (message.type === 'resumed') this.#handOver(message, undefined)
+    else if (message.type === 'renewed') this.held.renewed(message.expires_at)
     else if (message.type === 'problem') this.#refuse(problemError(message.problem))
     else if (message.type === 'revoked') {
       this.#end({ kind: 'revoked', endedBy: message.ended_by, reason: message.reason })
@@ -225,8 +233,12 @@ export class Lifeline {
     }
   }
 
-  #handOver({ resume_secret }: { resume_secret: string }, granted: Granted | undefined): void {
+  #handOver(
+    { resume_secret, expires_at }: Pick<Granted, 'resume_secret' | 'expires_at'>,
+    granted: Granted | undefined,
+  ): void {
     this.#resumeSecret = resume_secret
+    this.held.lasts(expires_at)
     this.#pending = undefined
     this.#keepSession()
     this.#granted ??= granted
@@ -241,15 +253,17 @@ export class Lifeline {
     void keepSession({ authorizer, broker, every: KEEP_SESSION_EVERY, signal })
   }
 
-  /** A problem answers the last message: a request or resume that waits, or the release. */
+  /** A problem answers the last message: a request or resume that waits, the release or a renewal. */
   #refuse(error: JitError): void {
     this.#pending = undefined
     if (this.#waiting) this.#waiting.reject(error)
     else if (this.#outcome) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
+    else this.held.failed(error)
   }
 
   #lose({ error, done }: { error: JitError; done: boolean }): void {
     this.#line = undefined
+    this.held.failed(error)
     if (done && this.#detaching && this.#pending) this.#leave(this.#pending)
     else if (this.#waiting) this.#waiting.reject(error)
     else if (done) this.#endWithoutReceipt(new JitError('grant_ended', 'the grant is over'))
@@ -280,6 +294,7 @@ export class Lifeline {
       try {
         const secret = this.#resumeSecret
         await this.#exchange({ type: 'resume', grant, secret, received: true })
+        this.held.resumed()
         if (this.#outcome && !this.#over) await this.#sendRelease()
         return
       } catch (thrown) {

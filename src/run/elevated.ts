@@ -1,29 +1,28 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Granted, Pending, Requested } from '../client/asking.ts'
 import type { Ending, Release } from '../client/lifeline.ts'
-import type { Clock } from '../lib/clock.ts'
+import { ContextWatch } from '../context/watch.ts'
 import { formatDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
-import type { Command } from '../protocol/request.ts'
+import type { ClaimedContext, Command } from '../protocol/request.ts'
 import { type AskProgress, type Asks, askFor } from './asking.ts'
 import { type Child, startChild } from './child.ts'
+import { Deadline } from './deadline.ts'
 import { childEnvironment, type Environment } from './environment.ts'
 import { leaveMarker } from './marker.ts'
+import { announceEnd, keepRenewed, type RenewalProgress } from './renewal.ts'
 import { passSignals } from './signals.ts'
 import { stopTree } from './tree.ts'
 
 /** Milliseconds: to wait for the receipt, and between TERM and KILL. */
 const RECEIPT_WITHIN = 5000
 const STOP_GRACE = 5000
-/** The longest step of a wait for the deadline: the wall clock is looked at as often, for a machine that slept. */
-const DEADLINE_STEP = 1000
 
 /** Why the child was stopped before its time. */
 export type Stopped = Ending | { readonly kind: 'deadline' }
 
 /** What is told while it happens. */
-export interface Progress extends AskProgress {
+export interface Progress extends AskProgress, RenewalProgress {
   granted(granted: Granted): void
   stopping(why: Stopped): void
   /** @param pids what could not be ended */
@@ -64,11 +63,13 @@ export async function runElevated(
   try {
     const asked = await askFor(command)
     if (asked.kind === 'detached') return asked
-    const { granted } = asked
-    const { outcome, stopped } = await holding(command, asked).catch(async (thrown) => {
+    const deadline = new Deadline(asked.granted.expires_at, clock)
+    const held = { ...asked, deadline }
+    const { outcome, stopped } = await holding(command, held).catch(async (thrown) => {
       await lifeline.release({ code: null, signal: null }, { within: RECEIPT_WITHIN })
       throw thrown
     })
+    const granted = { ...asked.granted, expires_at: deadline.expiresAt }
     const ended = clock.monotonic()
     const release = await lifeline.release(outcome, { within: RECEIPT_WITHIN, signal })
     const releaseTook = clock.monotonic() - ended
@@ -81,41 +82,61 @@ export async function runElevated(
 /** Runs the child while the grant is held. */
 async function holding(
   command: ElevatedCommand,
-  { granted, requested }: { granted: Granted; requested: Requested | undefined },
+  {
+    granted,
+    requested,
+    deadline,
+  }: { granted: Granted; requested: Requested | undefined; deadline: Deadline },
 ): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
-  const { lifeline, clock } = command
-  const deadline = deadlineOf(granted, clock)
+  const { lifeline, progress } = command
+  const { credentials } = granted
   requireTime(deadline.left(), command.minTtl)
   command.signal.throwIfAborted()
-  command.progress.granted(granted)
+  progress.granted(granted)
+  announceEnd({ credentials, deadline, progress })
   const env = childEnvironment({
     parent: command.environment,
-    credentials: granted.credentials,
+    credentials,
     grant: { id: granted.grant, expiresAt: granted.expires_at },
   })
-  using _marker = leaveMarker(command.runtime, {
+  using marker = leaveMarker(command.runtime, {
     grant: granted.grant,
     expiresAt: Date.parse(granted.expires_at),
     environment: requested?.environment ?? '',
     tier: requested?.tier ?? '',
     task: requested?.task ?? '',
   })
+  lifeline.held.onDeadline((expiresAt) => {
+    deadline.move(expiresAt)
+    marker.move(Date.parse(expiresAt))
+  })
   await lifeline.confirmReceived()
   const started = Promise.withResolvers<Child>()
   using _signals = passSignals(started.promise, { suspend: () => lifeline.suspend() })
   const child = await startChild({ ...command.command, env })
   started.resolve(child)
+  using _context = watchContext(command)
   // Awaited here: what is held by `using` would be let go of before the child has ended.
-  return await watch(command, { child, deadline, grant: granted.grant })
+  return await watch(command, { child, deadline, granted })
+}
+
+/** From what the request said on: what changed while it waited is told as well. */
+function watchContext({ opening, command, lifeline }: ElevatedCommand): ContextWatch {
+  const { claimed } = opening.type === 'request' ? opening.details : opening
+  const changed = (now: ClaimedContext) => lifeline.held.tell(now)
+  return new ContextWatch({ directory: command.directory, known: claimed, changed })
 }
 
 /** Waits for the child's end, or brings it about when the grant is over. */
 async function watch(
   { lifeline, clock, progress }: ElevatedCommand,
-  { child, deadline, grant }: { child: Child; deadline: Deadline; grant: string },
+  { child, deadline, granted }: { child: Child; deadline: Deadline; granted: Granted },
 ): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
   const ended = new AbortController()
-  const over: Promise<Stopped> = Promise.race([lifeline.ending, deadline.passed(ended.signal)])
+  const passed = deadline.passed(ended.signal).then((): Stopped => ({ kind: 'deadline' }))
+  const over: Promise<Stopped> = Promise.race([lifeline.ending, passed])
+  const { grant, credentials } = granted
+  void keepRenewed({ held: lifeline.held, deadline, credentials, progress }, ended.signal)
   const stopped = await Promise.race([child.outcome.then(() => undefined), over])
   ended.abort()
   if (stopped) {
@@ -134,29 +155,4 @@ function requireTime(left: number, minTtl: number | undefined): void {
     `the grant lasts ${has}, less than the ${formatDuration(minTtl)} asked for with --min-ttl`,
     { hint: 'ask for a longer --ttl, if the target allows it' },
   )
-}
-
-interface Deadline {
-  /** Milliseconds. */
-  left(): number
-  passed(signal: AbortSignal): Promise<{ kind: 'deadline' }>
-}
-
-/**
- * When the grant ends, by two clocks of which the earlier wins: the monotonic one, which nobody can
- * turn back, and the wall clock, which goes on while the machine sleeps.
- */
-function deadlineOf(granted: Granted, clock: Clock): Deadline {
-  const expiresAt = Date.parse(granted.expires_at)
-  const monotonic = clock.monotonic() + expiresAt - clock.now()
-  const left = () => Math.min(monotonic - clock.monotonic(), expiresAt - clock.now())
-  return {
-    left,
-    async passed(signal) {
-      while (left() > 0 && !signal.aborted) {
-        await delay(Math.min(left(), DEADLINE_STEP), undefined, { signal }).catch(() => {})
-      }
-      return { kind: 'deadline' }
-    },
-  }
 }
