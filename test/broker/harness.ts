@@ -140,12 +140,15 @@ export class Harness implements AsyncDisposable {
     await provider.rotate('k1')
     const server = await bind({ listen: { host: '127.0.0.1', port: 0 } })
     const url = `http://127.0.0.1:${portOf(server)}`
-    const targets = options.targets ?? { shop: new FakeTarget('shop') }
+    const targets = { ...(options.targets ?? { shop: new FakeTarget('shop') }) }
     const kind: TargetKind<unknown> = {
       type: 'fake',
       config: v.strictObject({}),
       valueNames: ['secret'],
-      create: (_, { name }) => targets[name] ?? new FakeTarget(name),
+      create: (_, { name }) => {
+        targets[name] ??= new FakeTarget(name)
+        return targets[name]
+      },
     }
     const config = parseConfig({
       text: brokerYaml(url, { ...options, targets }),
@@ -220,7 +223,8 @@ function brokerYaml(
   url: string,
   { limits = '', targets = {}, lifeline = 'grace: 1s, suspend_grace: 20s' }: HarnessOptions,
 ): string {
-  const fakes = Object.keys(targets).map(
+  const inDev = Object.keys(targets).filter((name) => name !== 'vault')
+  const fakes = inDev.map(
     (name) =>
       `  ${name}: { environment: dev, type: fake, sensitivity: internal, ttl: { max: 2h } }`,
   )
@@ -229,7 +233,9 @@ url: ${url}
 store: sqlite:ledger.db
 policies: .
 identity: [{ issuer: https://idp.test, clients: { jit-cli: human, jit-agent: agent } }]
-groups: [admins]
+groups: [admins, oncall, dba]
+approvers: [oncall, dba]
+acr: ['urn:mfa']
 tasks: { plan: {}, deploy: {} }
 environments: { dev: { tier: development }, prod: { tier: production } }
 lifeline: { ${lifeline} }
