@@ -1,14 +1,15 @@
 import type { PolicyFile } from '../policy/load.ts'
 
 /**
- * The policies of the development control plane. They want the groups `platform-oncall` and
- * `jit-admins`, the environments `dev`, `staging` and `prod` (tiers `development`, `staging`,
- * `production`) and the tasks `plan`, `deploy`, `migrate`.
+ * The policies of the development control plane. They want the groups `platform-oncall` (listed in
+ * `approvers:` too) and `jit-admins`, the environments `dev`, `staging` and `prod` (tiers
+ * `development`, `staging`, `production`) and the tasks `plan`, `deploy`, `migrate`.
  */
 export const DEV_POLICIES: readonly PolicyFile[] = [
   {
     name: 'tasks.cedar',
-    content: `// Who may do what. People only: a copilot or a pipeline gets policies of its own.
+    content: `// Who may do what. A copilot gets a permit only where its person would get one as well.
+// A pipeline gets policies of its own.
 
 @id("anyone-below-production")
 @description("everyone may plan, deploy and migrate in dev and staging")
@@ -19,24 +20,78 @@ permit (
 )
 when { resource.tier == "development" || resource.tier == "staging" };
 
-@id("anyone-in-production")
-@description("everyone may ask for production")
+@id("copilots-below-production")
+@description("in dev and staging a copilot may do what its person may")
 permit (
-  principal is Human,
+  principal is Agent,
+  action in [Action::"plan", Action::"deploy", Action::"migrate"],
+  resource
+)
+when { resource.tier == "development" || resource.tier == "staging" };
+
+@id("anyone-in-production")
+@description("everyone, and their copilots, may ask for production: production.cedar says what it takes")
+permit (
+  principal,
   action in [Action::"plan", Action::"deploy", Action::"migrate"],
   resource in Environment::"prod"
-);
+)
+when { principal is Human || principal is Agent };
+`,
+  },
+  {
+    name: 'production.cedar',
+    content: `// What holds in production, whoever asks and whatever else permits.
 
 @id("production-needs-oncall")
-@description("production needs the approval of platform-oncall")
-forbid (principal, action, resource)
+@description("changing production needs the approval of platform-oncall")
+forbid (
+  principal,
+  action in [Action::"deploy", Action::"migrate"],
+  resource
+)
 when { resource.tier == "production" }
-unless { context.approvals.contains(Group::"platform-oncall") };
+unless {
+  context.approvals.contains(Group::"platform-oncall") ||
+  // In an emergency those on call don't wait for each other; "break-glass-is-for-oncall" has the rest.
+  (context.breakGlass && principal is Human && principal in Group::"platform-oncall")
+};
+
+@id("production-plan-needs-a-reason")
+@description("planning against production needs a reason (--reason)")
+forbid (principal, action == Action::"plan", resource)
+when { resource.tier == "production" && context.reason == "" };
+
+@id("copilots-need-another-person")
+@description("a copilot in production needs the approval of a person other than its own")
+forbid (principal is Agent, action, resource)
+when { resource.tier == "production" }
+// Nobody approved, or nobody but the copilot's person.
+unless { !([principal.owner].containsAll(context.approvers)) };
+
+@id("break-glass-is-for-oncall")
+@description("--break-glass is for people of platform-oncall, in production, with a reason")
+forbid (principal, action, resource)
+when { context.breakGlass }
+unless {
+  principal is Human &&
+  principal in Group::"platform-oncall" &&
+  resource.tier == "production" &&
+  context.reason != ""
+};
 `,
   },
   {
     name: 'broker.cedar',
-    content: `// What people may do with the broker itself. Their own grants they always see and revoke.
+    content: `// What people may do with the broker itself. Their own grants they always see and revoke, and never
+// approve.
+
+@id("oncall-approves")
+permit (
+  principal is Human in Group::"platform-oncall",
+  action == Action::"approve",
+  resource
+);
 
 @id("admins-see-and-revoke-all")
 permit (
