@@ -10,6 +10,7 @@ import { authenticate } from './authenticate.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Failpoints } from './failpoints.ts'
 import { Fleet } from './fleet.ts'
+import { createForge, type Forge } from './forge.ts'
 import { grantTokenSigner } from './grant-tokens.ts'
 import { Grants } from './grants.ts'
 import { createIdentityProviders, type IdentityProviders } from './identity.ts'
@@ -41,7 +42,6 @@ export interface BrokerParts {
   readonly store: Store
   readonly audit: AuditLog
   /** Where the ledger leaves what approvers are to be told. */
-  readonly outbox: Outbox
   readonly notifier: Notifier
   readonly ledger: Ledger
   readonly fleet: Fleet
@@ -52,6 +52,7 @@ export interface BrokerParts {
   readonly accessTokens: AccessTokens
   readonly keys: Readonly<Record<KeyPurpose, SigningKey>>
   readonly failpoint: Failpoints
+  readonly forge: Forge | undefined
 }
 
 /** What a broker is started with. */
@@ -105,7 +106,7 @@ async function assemble(options: BrokerOptions, store: Store): Promise<BrokerPar
   const keys = await loadSigningKeys(store, seal)
   const audit = createAuditLog(store, keys.audit)
   const outbox = new Outbox({ hooks: config.notify, now: () => store.now() })
-  const ledger = await openLedger({ store, audit, seal })
+  const ledger = await openLedger({ store, audit, seal, outbox })
   const now = () => store.now()
   const resolve = (reference: string) =>
     resolveReference(reference, { env, directory: config.directory })
@@ -122,17 +123,20 @@ async function assemble(options: BrokerOptions, store: Store): Promise<BrokerPar
     log,
     store,
     audit,
-    outbox,
     notifier: new Notifier({ hooks: config.notify, resolveReference: resolve, store, audit, log }),
     ledger,
     fleet,
     keys,
     failpoint,
+    forge:
+      config.forge &&
+      createForge(config.forge, { fetch: options.fetch ?? fetch, resolveReference: resolve, log }),
     revoker: new Revoker({ store, ledger, fleet, log, failpoint }),
     sessions: new Sessions({ store, audit, limits: config.session }),
     policies: await Policies.load(config),
     identity: createIdentityProviders({
       providers: config.identity,
+      pipelines: config.pipelines,
       clock,
       fetch: options.fetch ?? fetch,
     }),

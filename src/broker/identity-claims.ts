@@ -14,6 +14,8 @@ export interface IdentityClaims {
   readonly name: string
   /** Absent where the token carries none: providers leave them out when refreshing. */
   readonly groups?: readonly string[]
+  /** At the forge; `""` where a provider that should say it doesn't. */
+  readonly account?: string
   /** When the person really signed in. */
   readonly authTime?: number
   readonly acr?: string
@@ -45,6 +47,7 @@ const Claims = v.object({
   amr: v.exactOptional(Words),
   nonce: v.exactOptional(Word),
   groups: v.exactOptional(Words),
+  account: v.exactOptional(Word),
 })
 
 /**
@@ -54,11 +57,13 @@ const Claims = v.object({
  */
 export function readClaims(
   payload: JWTPayload,
-  { issuer, groupsClaim }: IdentityConfig,
+  { issuer, groupsClaim, accountClaim }: IdentityConfig,
   latest: number,
 ): IdentityClaims {
   const { sub, iat, exp, auth_time, acr, amr, nonce } = payload
-  const known = { sub, iat, exp, auth_time, acr, amr, nonce, groups: own(payload, groupsClaim) }
+  const groups = own(payload, groupsClaim)
+  const account = accountClaim === undefined ? undefined : own(payload, accountClaim)
+  const known = { sub, iat, exp, auth_time, acr, amr, nonce, groups, account }
   const present = Object.fromEntries(
     Object.entries(known).filter(([, value]) => value !== undefined),
   )
@@ -71,6 +76,7 @@ export function readClaims(
     id: `${issuerKey(issuer)}/${encodeSubject(claims.sub)}`,
     subject: claims.sub,
     name: nameOf(payload, claims.sub),
+    ...(accountClaim === undefined ? {} : { account: claims.account ?? '' }),
     ...(claims.groups ? { groups: [...new Set(claims.groups)] } : {}),
     ...(claims.auth_time === undefined ? {} : { authTime: claims.auth_time }),
     ...(claims.acr === undefined ? {} : { acr: claims.acr }),
@@ -86,7 +92,7 @@ function own(payload: JWTPayload, claim: string): unknown {
 }
 
 /** A slash in a sub would let one issuer's people take ids under another's path. */
-function encodeSubject(subject: string): string {
+export function encodeSubject(subject: string): string {
   return subject.replace(/[^A-Za-z0-9._~@|:+=-]/g, encodeURIComponent)
 }
 

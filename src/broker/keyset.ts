@@ -2,11 +2,15 @@ import { createLocalJWKSet, errors, type JWTVerifyGetKey } from 'jose'
 import * as v from 'valibot'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
+import { parseJson } from '../protocol/parse.ts'
 import { readBounded } from './bounded-body.ts'
 import { isLoopback } from './config/values.ts'
+import { resolveReference } from './references.ts'
 
 export interface KeysetOptions {
   readonly issuer: string
+  /** Where the keys are, if not where its discovery document says: a URL, or `file:` and a path. */
+  readonly location?: string
   readonly fetch: typeof fetch
   readonly clock: Clock
 }
@@ -18,13 +22,13 @@ const TIMEOUT_MS = 5000
 const MAX_BYTES = 512 * 1024
 
 const Discovery = v.object({ issuer: v.string(), jwks_uri: v.pipe(v.string(), v.url()) })
-const Keys = v.object({
-  keys: v.pipe(v.array(v.looseObject({ kty: v.string() })), v.maxLength(100)),
-})
+const Jwk = v.looseObject({ kty: v.string(), use: v.exactOptional(v.string()) })
+type Jwk = v.InferOutput<typeof Jwk>
+const Keys = v.object({ keys: v.pipe(v.array(Jwk), v.maxLength(100)) })
 
 /**
  * The signing keys of one provider, found through its discovery document (OpenID Connect Discovery
- * 1.0 section 4), kept for ten minutes and fetched again when a token names a key that is new.
+ * 1.0 section 4) unless it is said where they are, kept for ten minutes and fetched again when a token names a key that is new.
  * @throws JitError `issuer_unreachable` when they can't be had
  */
 export function createKeyset(options: KeysetOptions): JWTVerifyGetKey {
@@ -53,6 +57,14 @@ export function createKeyset(options: KeysetOptions): JWTVerifyGetKey {
 }
 
 async function fetchKeys(options: KeysetOptions): Promise<JWTVerifyGetKey> {
+  const { location = await discover(options) } = options
+  const { keys } = location.startsWith('file:')
+    ? readKeys(location, options)
+    : await fetchJson(location, Keys, options)
+  return createLocalJWKSet({ keys: keys.flatMap(forSignatures) })
+}
+
+async function discover(options: KeysetOptions): Promise<string> {
   const { issuer } = options
   const base = issuer.endsWith('/') ? issuer.slice(0, -1) : issuer
   const url = `${base}/.well-known/openid-configuration`
@@ -62,8 +74,24 @@ async function fetchKeys(options: KeysetOptions): Promise<JWTVerifyGetKey> {
   if (!mayHoldKeys(document.jwks_uri, issuer)) {
     throw unreachable(issuer, 'its jwks_uri is neither https nor on loopback like the issuer')
   }
-  const { keys } = await fetchJson(document.jwks_uri, Keys, options)
-  return createLocalJWKSet({ keys })
+  return document.jwks_uri
+}
+
+/** Read again like any other keys, so that a file can be exchanged while the broker runs. */
+function readKeys(reference: string, { issuer }: KeysetOptions) {
+  try {
+    const text = resolveReference(reference, { env: {}, directory: '/' })
+    return parseJson(Keys, text, { what: reference })
+  } catch (cause) {
+    const { message } = JitError.from(cause)
+    throw unreachable(issuer, `its keys can't be read: ${message}`, cause)
+  }
+}
+
+/** A trust bundle says `jwt-svid` for what others call `sig` (SPIFFE Trust Domain and Bundle, 4.2.2). */
+function forSignatures(key: Jwk): Jwk[] {
+  if (key.use === 'jwt-svid') return [{ ...key, use: 'sig' }]
+  return key.use === undefined || key.use === 'sig' ? [key] : []
 }
 
 /** Keys come over https, or by plain http from where the issuer itself is reached by plain http. */

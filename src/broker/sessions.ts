@@ -6,7 +6,6 @@ import { takeProof } from './authenticate.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { VerifiedProof } from './dpop.ts'
 import type { VerifiedIdentity } from './identity.ts'
-import { takeOnce } from './replay.ts'
 import {
   agentOf,
   delegatedFrom,
@@ -18,6 +17,7 @@ import {
 } from './session-record.ts'
 import type { SessionRow } from './store/schema.ts'
 import type { Store, Tx } from './store/store.ts'
+import { useToken } from './token-use.ts'
 
 /** A principal's record at the broker, bound to the key `jkt`. Times are milliseconds since the epoch. */
 export interface Session {
@@ -50,9 +50,6 @@ export interface SignedContext {
 /** Why a session ended; `parent`: with the session that it was delegated from. */
 export type SessionEnd = 'logout' | 'idle' | 'max-age' | 'revoked' | 'parent'
 
-/** Identity tokens are taken up to 5 minutes after `iat`, give or take clocks: remembered longer. */
-const ID_TOKEN_REMEMBERED_MS = 15 * 60_000
-
 export class Sessions {
   readonly #store: Store
   readonly #audit: AuditLog
@@ -67,7 +64,7 @@ export class Sessions {
   /**
    * Opens a session for the key, or renews the one that the key already has.
    * @param agent what an agent calls itself; a person has no such name
-   * @throws JitError `token_invalid`: used before, or the key is somebody else's; `request_invalid` for an
+   * @throws JitError `token_invalid`: used before or in use, of another run, or the key is somebody else's; `request_invalid` for an
    *   agent without a name, or a person with one; `proof_replayed`, `session_ended`
    */
   async exchange(
@@ -79,21 +76,24 @@ export class Sessions {
     const identity = named(signedIn, agent)
     return this.#store.transaction(async (tx) => {
       await takeProof(tx, proof, this.#store.now())
-      const expiresAt = this.#store.now() + ID_TOKEN_REMEMBERED_MS
-      const once = { scope: 'id-token', value: identity.tokenHash, expiresAt } as const
-      if (!(await takeOnce(tx, once))) {
-        throw new JitError('token_invalid', 'this identity token was used before')
-      }
+      const { idle } = this.#limits
+      const used = await useToken(tx, { identity, jkt, now: this.#store.now(), idle })
       const held = await tx
         .selectFrom('sessions')
         .selectAll()
         .where('jkt', '=', jkt)
         .executeTakeFirst()
-      return held ? this.#renew(tx, held, identity) : this.#open(tx, identity, jkt)
+      return held
+        ? this.#renew(tx, { ...held, ...used }, identity)
+        : this.#open(tx, identity, { jkt, ...used })
     })
   }
 
-  async #open(tx: Tx, identity: NamedIdentity, jkt: string): Promise<Session> {
+  async #open(
+    tx: Tx,
+    identity: NamedIdentity,
+    bound: Pick<SessionRow, 'jkt' | 'token_hash'>,
+  ): Promise<Session> {
     const now = this.#store.now()
     const principal = principalOf(identity, identity.groups ?? [])
     const row: SessionRow = {
@@ -103,14 +103,14 @@ export class Sessions {
       principal_id: principal.id,
       issuer: identity.issuer,
       client_id: identity.clientId,
-      jkt,
+      ...bound,
       ...signInOf(identity),
       created_at: now,
       renewed_at: now,
       expires_at: now + this.#limits.maxAge * 1000,
       ended_at: null,
       ended_by: null,
-      signed: null,
+      signed: signedBy(identity),
       ceiling: null,
       parent_sid: null,
     }
@@ -123,6 +123,8 @@ export class Sessions {
       client: identity.clientId,
       issuer: identity.issuer,
       ...(principal.owner === undefined ? {} : { owner: principal.owner }),
+      ...(identity.signed ? { subject: identity.subject, signed: identity.signed } : {}),
+      ...(principal.triggered_by === undefined ? {} : { triggered_by: principal.triggered_by }),
       ...(identity.agent === undefined ? {} : { agent: identity.agent }),
     })
     return sessionOf(row)
@@ -137,6 +139,10 @@ export class Sessions {
       before.kind === identity.kind
     if (!same) throw new JitError('token_invalid', "this key belongs to somebody else's session")
     if (this.#endOf(held)) throw sessionEnded()
+    // A session is of one run: what was decided for it was decided for that code.
+    if (held.signed !== signedBy(identity) || before.triggered_by !== identity.triggeredBy) {
+      throw new JitError('token_invalid', 'this identity token is of another run')
+    }
     const principal = principalOf(identity, identity.groups ?? before.groups)
     const row: SessionRow = {
       ...held,
@@ -248,9 +254,20 @@ function named(identity: VerifiedIdentity, agent: string | undefined): NamedIden
 }
 
 function principalOf(identity: NamedIdentity, given: readonly string[]): Principal {
-  const { id, name, clientId, agent } = identity
-  const person: Principal = { kind: 'human', id, name, groups: [...given] }
-  return agent === undefined ? person : agentOf(person, { client: clientId, agent })
+  const { kind, id, name, clientId, agent, account, triggeredBy } = identity
+  const groups = [...given]
+  if (kind === 'pipeline') {
+    const trigger = triggeredBy === undefined ? {} : { triggered_by: triggeredBy }
+    return { kind, id, name, groups, ...trigger }
+  }
+  const person = { kind: 'human' as const, id, name, groups }
+  if (agent !== undefined) return agentOf(person, { client: clientId, agent })
+  return { ...person, ...(account === undefined ? {} : { account }) }
+}
+
+/** {@link SessionRow.signed} */
+function signedBy({ signed }: VerifiedIdentity): string | null {
+  return signed ? JSON.stringify(signed) : null
 }
 
 function signInOf(identity: VerifiedIdentity) {

@@ -22,6 +22,8 @@ export const ResourceMetadata = v.object({
       /** Hosts beside the issuer's own that its verification page may be on. */
       verification_hosts: v.array(v.string()),
       scopes: v.array(v.string()),
+      /** Of an issuer of pipelines' tokens: what these must be made for. */
+      audience: v.exactOptional(v.string()),
     }),
   ),
 })

@@ -10,6 +10,8 @@ export const Principal = v.object({
   name: text(256),
   groups: v.array(text(256)),
   owner: v.exactOptional(text(512)),
+  /** Of a person: their account at the forge; `""` where their provider should say it and doesn't. */
+  account: v.exactOptional(text(256)),
   /** Of a pipeline: the account that set it off, as its issuer says. */
   triggered_by: v.exactOptional(text(256)),
 })

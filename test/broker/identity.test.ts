@@ -55,6 +55,7 @@ describe('a good token', () => {
       issuedAt: NOW,
       expiresAt: NOW + 300,
       tokenHash: expect.stringMatching(/^[0-9a-f]{64}$/),
+      uses: 'once',
     })
   })
 

@@ -59,6 +59,7 @@ async function createSessions(db: Kysely<unknown>): Promise<void> {
     .addColumn('expires_at', 'bigint', (c) => c.notNull())
     .addColumn('ended_at', 'bigint')
     .addColumn('ended_by', 'text')
+    .addColumn('token_hash', 'text', (c) => c.unique())
     .addColumn('signed', 'text')
     .addColumn('ceiling', 'text')
     .addColumn('parent_sid', 'text')

@@ -46,6 +46,8 @@ export interface SessionRow {
   expires_at: number
   ended_at: number | null
   ended_by: string | null
+  /** Of the identity token that it lives on, where that may be presented again. */
+  token_hash: string | null
   /** What its issuer signed of repository, branch and commit: {@link SignedContext}. */
   signed: string | null
   /** What may be asked for at most: {@link Ceiling}. */
