@@ -1,6 +1,8 @@
 import { formatDuration } from '../lib/duration.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import type { Grant, Lease } from '../protocol/grant.ts'
+import { obligationText } from './obligation-text.ts'
+import { shellWords } from './shell-words.ts'
 import { formatTable } from './table.ts'
 
 const HEADING = ['GRANT', 'STATE', 'WHO', 'ENV', 'TASK', 'TARGETS', 'LEFT']
@@ -22,28 +24,38 @@ export function grantTable(
     grant.principal.name,
     grant.environment,
     grant.task,
-    grant.leases.map(({ target }) => target).join(', '),
+    targetsOf(grant).join(', '),
     timeLeft(grant, now),
   ])
   const cells = rows.map((row) => row.map(escapeForDisplay))
   return formatTable([HEADING, ...cells], { columns, flexible: FLEXIBLE })
 }
 
-/** How long it lasts yet; `-` where it doesn't. */
-function timeLeft({ state, expires_at }: Grant, now: number): string {
-  if (state !== 'active' || expires_at === undefined) return '-'
-  return formatDuration((Date.parse(expires_at) - now) / 1000)
+/** Those of its leases; before there are any, those that were asked for. */
+function targetsOf({ leases, targets = [] }: Grant): readonly string[] {
+  return leases.length > 0 ? leases.map(({ target }) => target) : targets
+}
+
+const WAITING: readonly Grant['state'][] = ['pending', 'approved']
+
+/** How long it lasts yet, or waits before it lapses; `-` where it does neither. */
+function timeLeft({ state, expires_at, lapses_at }: Grant, now: number): string {
+  const end = state === 'active' ? expires_at : WAITING.includes(state) ? lapses_at : undefined
+  return end === undefined ? '-' : formatDuration((Date.parse(end) - now) / 1000)
 }
 
 /** One grant with all that is known of it. */
 export function grantLines(grant: Grant, now: number): string[] {
-  const { context, principal } = grant
+  const { context, principal, obligation } = grant
   const facts: [string, string][] = [
     ['grant', grant.id],
     ['state', grant.ended_by ? `${grant.state} (${grant.ended_by})` : grant.state],
     ['who', `${principal.name} (${principal.kind}, ${principal.id})`],
+    ['on behalf of', principal.owner ?? ''],
+    ['set off by', principal.triggered_by ?? ''],
     ['for', `${grant.task} in ${grant.environment} (${grant.tier})`],
-    ['command', context.command.argv.join(' ')],
+    ['at', grant.leases.length > 0 ? '' : targetsOf(grant).join(', ')],
+    ['command', shellWords(context.command.argv)],
     ['program', context.command.executable],
     ['folder', context.command.directory],
     ['repository', placeOf(context)],
@@ -54,7 +66,10 @@ export function grantLines(grant: Grant, now: number): string[] {
     ['reason', context.reason],
     ['ticket', context.ticket],
     ['labels', labelsOf(context.labels)],
+    ['emergency', context.break_glass ? 'the glass was broken' : ''],
     ['requested', grant.requested_at],
+    ['waits for', grant.state === 'pending' && obligation ? obligationText(obligation) : ''],
+    ['lapses', WAITING.includes(grant.state) ? (grant.lapses_at ?? '') : ''],
     [grant.state === 'active' ? 'ends' : 'deadline', grant.expires_at ?? ''],
     ['left', timeLeft(grant, now)],
   ]

@@ -1,14 +1,18 @@
 import { Command, CommanderError } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
 import { JitError } from '../lib/errors.ts'
+import { registerAcknowledge } from './commands/acknowledge.ts'
+import { registerApprove } from './commands/approve.ts'
 import { registerAudit } from './commands/audit.ts'
 import { registerBroker } from './commands/broker.ts'
+import { registerDeny } from './commands/deny.ts'
 import { registerDev } from './commands/dev.ts'
 import { registerExec } from './commands/exec.ts'
 import { registerGrants } from './commands/grants.ts'
 import { registerLogin } from './commands/login.ts'
 import { registerLogout } from './commands/logout.ts'
 import { registerPolicy } from './commands/policy.ts'
+import { registerRequest } from './commands/request.ts'
 import { registerRevoke } from './commands/revoke.ts'
 import { registerShow } from './commands/show.ts'
 import { registerStatus } from './commands/status.ts'
@@ -22,6 +26,8 @@ export type Exit = (code: number) => void
 
 /** Commands that run another one, given after `--`. */
 const WRAPPERS = new Set(['exec'])
+/** Commands that are given another one after `--`, to run it or to ask for it. */
+const WITH_COMMAND = new Set([...WRAPPERS, 'request'])
 
 /** Arguments cut at the first `--`: commander would drop it and read the command as its own arguments. */
 interface Arguments {
@@ -32,7 +38,7 @@ interface Arguments {
 
 function splitArguments(argv: readonly string[]): Arguments {
   const cut = argv.indexOf('--')
-  if (cut < 0 || !wrapsCommand(argv)) return { own: argv }
+  if (cut < 0 || !WITH_COMMAND.has(argv[0] ?? '')) return { own: argv }
   return { own: argv.slice(0, cut), command: argv.slice(cut + 1) }
 }
 
@@ -63,6 +69,7 @@ export async function runProgram(
     code = value
   }
   registerExec(program, deps, { exit, words: command })
+  registerRequest(program, deps, { exit, words: command })
   for (const register of COMMANDS) register(program, deps, exit)
   if (own.length === 0) {
     program.outputHelp()
@@ -103,6 +110,9 @@ const COMMANDS: readonly Register[] = [
   registerGrants,
   registerShow,
   registerRevoke,
+  registerApprove,
+  registerDeny,
+  registerAcknowledge,
   registerAudit,
   registerTrust,
   registerPolicy,

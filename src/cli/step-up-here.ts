@@ -6,9 +6,14 @@ import { isAutomated } from './terminal.ts'
 
 /**
  * Signs the person in again, where there is one: without a terminal, or in CI, nobody could confirm.
+ * @param options.nonce what the sign-in is for, where the flow carries it
  * @returns throws `insufficient_user_authentication` there, and what the sign-in throws
  */
-export function stepUpFor({ broker }: Pick<Connection, 'broker'>, deps: Deps): StepUp {
+export function stepUpFor(
+  { broker }: Pick<Connection, 'broker'>,
+  deps: Deps,
+  _options: { nonce?: string } = {},
+): StepUp {
   return async () => {
     throw new JitError(
       'insufficient_user_authentication',

@@ -1,10 +1,15 @@
+import * as v from 'valibot'
 import { send } from '../lib/http.ts'
+import { ApprovalRequest, ApprovalRequests } from '../protocol/approval.ts'
 import { AuditPage } from '../protocol/audit.ts'
-import { type Grant, Grants, Receipt, Receipts } from '../protocol/grant.ts'
+import { Grant, Grants, Receipt, Receipts, Withdrawal } from '../protocol/grant.ts'
 import type { Schema } from '../protocol/parse.ts'
 import { WhoAmI } from '../protocol/principal.ts'
+import type { GrantRequest } from '../protocol/request.ts'
 import { readAnswer } from './answer.ts'
 import type { Authorizer } from './authorizer.ts'
+
+const Revoked = v.union([Receipt, Withdrawal])
 
 /** Whose grants to revoke at once. */
 type RevokeFilter = { readonly scope: 'mine' | 'all' } | { readonly user: string }
@@ -17,8 +22,28 @@ export interface BrokerClient {
   grants(scope: 'mine' | 'all'): Promise<readonly Grant[]>
   /** @throws JitError `not_found` */
   grant(id: string): Promise<Grants>
+  /**
+   * Asks ahead: what comes back is `approved` or `pending`. The same key gets the same.
+   * @throws JitError `denied`; `insufficient_user_authentication` with the sign-in that is wanted
+   */
+  request(request: GrantRequest): Promise<Grant>
+  /** What waits for whoever asks. */
+  approvals(): Promise<ApprovalRequests>
   /** @throws JitError `not_found` */
-  revoke(id: string): Promise<Receipt>
+  approval(id: string): Promise<ApprovalRequest>
+  /**
+   * @param hash of what was shown
+   * @throws JitError `request_changed`, `insufficient_user_authentication`, `denied`, `not_found`, `grant_ended`
+   */
+  approve(id: string, hash: string): Promise<ApprovalRequest>
+  deny(id: string, reason: string): Promise<ApprovalRequest>
+  /** Takes note of a grant that broke the glass. */
+  acknowledge(id: string): Promise<Grant>
+  /**
+   * Ends a grant; a request that waits is taken back.
+   * @throws JitError `not_found`
+   */
+  revoke(id: string): Promise<Receipt | Withdrawal>
   revokeMany(filter: RevokeFilter): Promise<readonly Receipt[]>
   /** The entries after `seq`; from the first when absent. */
   audit(after?: number): Promise<AuditPage>
@@ -34,14 +59,21 @@ export function createBrokerClient(options: {
   const call = <T>(method: 'GET' | 'POST', path: string, ask: Ask<T>) =>
     request({ ...options, method, url: new URL(`${broker}${path}`), ...ask })
   const at = (id: string) => `/v1/grants/${encodeURIComponent(id)}`
+  const waiting = { schema: ApprovalRequest, what: 'request for approval' }
   return {
     url: broker,
     whoami: () => call('GET', '/v1/whoami', { schema: WhoAmI, what: 'answer to whoami' }),
     grants: async (scope) =>
       (await call('GET', `/v1/grants?scope=${scope}`, { schema: Grants, what: 'grants' })).grants,
     grant: (id) => call('GET', at(id), { schema: Grants, what: 'grant' }),
+    request: (json) => call('POST', '/v1/grants', { schema: Grant, what: 'grant', json }),
+    approvals: () => call('GET', '/v1/approvals', { schema: ApprovalRequests, what: 'approvals' }),
+    approval: (id) => call('GET', `/v1/approvals/${encodeURIComponent(id)}`, waiting),
+    approve: (id, hash) => call('POST', `${at(id)}/approve`, { ...waiting, json: { hash } }),
+    deny: (id, reason) => call('POST', `${at(id)}/deny`, { ...waiting, json: { reason } }),
+    acknowledge: (id) => call('POST', `${at(id)}/acknowledge`, { schema: Grant, what: 'grant' }),
     revoke: (id) =>
-      call('POST', `${at(id)}/revoke`, { schema: Receipt, what: 'receipt', timeout: 30_000 }),
+      call('POST', `${at(id)}/revoke`, { schema: Revoked, what: 'receipt', timeout: 30_000 }),
     revokeMany: async (filter) =>
       (
         await call('POST', '/v1/revoke', {

@@ -12,7 +12,7 @@ export interface GrantsOptions {
 export function registerGrants(program: Command, deps: Deps, exit: Exit): void {
   program
     .command('grants')
-    .description('list live grants')
+    .description('list live grants, and requests that wait')
     .option('--mine', 'my own (the default)')
     .option('--all', "everyone's, as far as policy lets you see them")
     .option('--json', 'print one JSON object')
@@ -29,7 +29,7 @@ export async function runGrants(options: GrantsOptions, deps: Deps): Promise<num
   if (options.json) {
     deps.io.out(JSON.stringify({ grants }))
   } else if (grants.length === 0) {
-    deps.io.note('no live grants')
+    deps.io.note('no live grants, and no request that waits')
   } else {
     const { grantTable } = await import('../grant-text.ts')
     for (const line of grantTable(grants, {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { BrokerClient } from '../../client/broker.ts'
 import { JitError } from '../../lib/errors.ts'
-import type { Receipt } from '../../protocol/grant.ts'
+import type { Receipt, Withdrawal } from '../../protocol/grant.ts'
 import type { Deps } from '../deps.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Exit } from '../program.ts'
@@ -17,7 +17,7 @@ export interface RevokeOptions {
 export function registerRevoke(program: Command, deps: Deps, exit: Exit): void {
   program
     .command('revoke')
-    .description('end grants now')
+    .description('end grants now, and take back requests that wait')
     .argument('[id...]', 'the grants')
     .option('--mine', 'all of my own')
     .option('--all', "everyone's")
@@ -43,47 +43,50 @@ export async function runRevoke(options: RevokeOptions, deps: Deps): Promise<num
   const { connect } = await import('../connect.ts')
   const { rememberSeen } = await import('../../client/seen.ts')
   const { client, broker } = await connect(deps)
-  const { receipts, failure } = await revoke(client, options)
-  for (const receipt of receipts) {
-    await report(receipt, { json: options.json === true, deps })
-    rememberSeen(deps.paths.data, { broker, position: receipt.log })
+  const { revoked, failure } = await revoke(client, options)
+  for (const one of revoked) {
+    await report(one, { json: options.json === true, deps })
+    if ('log' in one) rememberSeen(deps.paths.data, { broker, position: one.log })
   }
-  if (receipts.length === 0 && !failure && !options.json)
-    deps.io.note('there was nothing to revoke')
+  if (revoked.length === 0 && !failure && !options.json) deps.io.note('there was nothing to revoke')
   if (failure) throw failure
-  const unsettled = ({ leases }: Receipt) => leases.some(({ outcome }) => outcome === 'retrying')
-  return receipts.some(unsettled) ? EXIT.error : EXIT.ok
+  const unsettled = (one: Receipt | Withdrawal) =>
+    'leases' in one && one.leases.some(({ outcome }) => outcome === 'retrying')
+  return revoked.some(unsettled) ? EXIT.error : EXIT.ok
 }
 
 async function revoke(
   client: BrokerClient,
   options: RevokeOptions,
-): Promise<{ receipts: readonly Receipt[]; failure?: unknown }> {
+): Promise<{ revoked: readonly (Receipt | Withdrawal)[]; failure?: unknown }> {
   if (options.user !== undefined) {
-    return { receipts: await client.revokeMany({ user: options.user }) }
+    return { revoked: await client.revokeMany({ user: options.user }) }
   }
   if (options.ids.length === 0) {
-    return { receipts: await client.revokeMany({ scope: options.all ? 'all' : 'mine' }) }
+    return { revoked: await client.revokeMany({ scope: options.all ? 'all' : 'mine' }) }
   }
   const results = await Promise.allSettled(options.ids.map((id) => client.revoke(id)))
   const failed = results.find((result) => result.status === 'rejected')
   return {
-    receipts: results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
+    revoked: results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
     ...(failed ? { failure: failed.reason } : {}),
   }
 }
 
 async function report(
-  receipt: Receipt,
+  revoked: Receipt | Withdrawal,
   { json, deps }: { json: boolean; deps: Deps },
 ): Promise<void> {
   if (json) {
-    deps.io.out(JSON.stringify(receipt))
+    deps.io.out(JSON.stringify(revoked))
     return
   }
   const { receiptText } = await import('../receipt-text.ts')
   const { escapeForDisplay } = await import('../../lib/escape.ts')
-  const { gone, remaining } = receiptText(receipt, { now: deps.clock.now() })
-  const said = [gone, ...remaining].filter((part) => part !== '').join('; ')
-  deps.io.out(`${escapeForDisplay(receipt.grant)}: ${said || receipt.state}`)
+  const said = () => {
+    if (!('leases' in revoked)) return 'withdrawn'
+    const { gone, remaining } = receiptText(revoked, { now: deps.clock.now() })
+    return [gone, ...remaining].filter((part) => part !== '').join('; ') || revoked.state
+  }
+  deps.io.out(`${escapeForDisplay(revoked.grant)}: ${said()}`)
 }

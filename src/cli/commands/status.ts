@@ -1,4 +1,7 @@
 import type { Command } from 'commander'
+import type { BrokerClient } from '../../client/broker.ts'
+import { JitError } from '../../lib/errors.ts'
+import type { ApprovalRequests } from '../../protocol/approval.ts'
 import type { Grant, GrantState } from '../../protocol/grant.ts'
 import type { Deps } from '../deps.ts'
 import type { Exit } from '../program.ts'
@@ -9,11 +12,13 @@ export interface StatusOptions {
 
 /** Grants that still do, or may do, something. */
 const LIVE: readonly GrantState[] = ['active', 'revoking']
+/** Requests that may become grants. */
+const WAITING: readonly GrantState[] = ['requested', 'pending', 'approved']
 
 export function registerStatus(program: Command, deps: Deps, exit: Exit): void {
   program
     .command('status')
-    .description('show my session and my live grants, with the time left')
+    .description('show my session, my live grants and what waits, with the time left')
     .option('--json', 'print one JSON object')
     .action(async (options: StatusOptions) => exit(await runStatus(options, deps)))
 }
@@ -21,24 +26,17 @@ export function registerStatus(program: Command, deps: Deps, exit: Exit): void {
 export async function runStatus(options: StatusOptions, deps: Deps): Promise<number> {
   const { connect } = await import('../connect.ts')
   const { client } = await connect(deps)
-  const [{ principal, session_expires_at }, known] = await Promise.all([
-    client.whoami(),
-    client.grants('mine'),
-  ])
+  const [{ principal, session_expires_at }, known, { requests, unacknowledged }] =
+    await Promise.all([client.whoami(), client.grants('mine'), approvalsOf(client)])
   const inState = (states: readonly GrantState[]) =>
     known
       .filter(({ state }) => states.includes(state))
       .sort((a, b) => a.requested_at.localeCompare(b.requested_at))
   const grants = inState(LIVE)
+  const pending = inState(WAITING)
   if (options.json) {
-    const status = {
-      principal,
-      session_expires_at,
-      grants,
-      pending: inState(['requested']),
-      approvals: [],
-    }
-    deps.io.out(JSON.stringify(status))
+    const status = { principal, session_expires_at, grants, pending, approvals: requests }
+    deps.io.out(JSON.stringify({ ...status, unacknowledged }))
     return 0
   }
   const { escapeForDisplay } = await import('../../lib/escape.ts')
@@ -47,15 +45,44 @@ export async function runStatus(options: StatusOptions, deps: Deps): Promise<num
   deps.io.out(
     `signed in at ${client.url} as ${escapeForDisplay(principal.name)} for another ${left}`,
   )
-  await printGrants(grants, deps)
+  if (grants.length === 0) deps.io.out('no live grants')
+  await printGrants(grants, { title: '', deps })
+  const asked = counted(pending.length, 'request of mine', 'requests of mine')
+  await printGrants(pending, { title: `${asked}; once approved: jit exec --grant ID -- …`, deps })
+  await printApprovals(requests, deps)
+  const broken = counted(unacknowledged.length, 'broken glass', 'broken glasses')
+  await printGrants(unacknowledged, { title: `${broken} to look into: jit acknowledge`, deps })
   return 0
 }
 
-async function printGrants(grants: readonly Grant[], { io, clock }: Deps): Promise<void> {
-  if (grants.length === 0) {
-    io.out('no live grants')
-    return
-  }
+/** Who may approve nothing has nothing that waits. */
+async function approvalsOf(client: BrokerClient): Promise<ApprovalRequests> {
+  return client.approvals().catch((thrown: unknown) => {
+    if (JitError.from(thrown).code === 'denied') return { requests: [], unacknowledged: [] }
+    throw thrown
+  })
+}
+
+const counted = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`
+
+async function printGrants(
+  grants: readonly Grant[],
+  { title, deps }: { title: string; deps: Deps },
+): Promise<void> {
+  if (grants.length === 0) return
+  const { io, clock } = deps
   const { grantTable } = await import('../grant-text.ts')
-  for (const line of grantTable(grants, { now: clock.now(), columns: io.outColumns })) io.out(line)
+  const table = grantTable(grants, { now: clock.now(), columns: io.outColumns })
+  for (const line of [...(title && ['', title]), ...table]) io.out(line)
+}
+
+async function printApprovals(
+  requests: ApprovalRequests['requests'],
+  { io, clock }: Deps,
+): Promise<void> {
+  if (requests.length === 0) return
+  const { approvalTable } = await import('../approval-text.ts')
+  const waits = counted(requests.length, 'request waits', 'requests wait')
+  const table = approvalTable(requests, { now: clock.now(), columns: io.outColumns })
+  for (const line of ['', `${waits} for me: jit approve`, ...table]) io.out(line)
 }
