@@ -11,8 +11,8 @@ import { bind, closeServer, portOf } from '../broker/server.ts'
 import type { Clock } from '../lib/clock.ts'
 import { targetKinds } from '../targets/kinds.ts'
 import { DEV_POLICIES } from './policies.ts'
-import { createProvider, DEVELOPMENT_CLIENTS } from './provider.ts'
-import { STRONGER } from './provider-interactions.ts'
+import { createProvider } from './provider.ts'
+import { DEVELOPMENT_CLIENTS, STRONGER } from './provider-interactions.ts'
 
 const HOST = '127.0.0.1'
 const TIERS = { dev: 'development', staging: 'staging', prod: 'production' } as const

@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { interactionPolicy, type KoaContextWithOIDC, type Provider } from 'oidc-provider'
+import * as v from 'valibot'
+import { AgentName } from '../protocol/principal.ts'
 import { accountPage, consentPage, type Page, renderPage, strongerPage } from './provider-pages.ts'
 
 /** The one authentication context that can be asked for: a second confirmation. */
@@ -13,6 +15,15 @@ export interface Account {
   readonly login: string
   readonly name: string
   readonly groups: readonly string[]
+}
+
+/** The client ids that `jit` uses there. */
+export const DEVELOPMENT_CLIENTS = { human: 'jit-cli', agent: 'jit-agent' } as const
+
+/** The copilot that a sign-in is for, by what its client says: no provider checks the name. */
+export function copilotOf(params: Record<string, unknown>): string | undefined {
+  if (params.client_id !== DEVELOPMENT_CLIENTS.agent) return undefined
+  return v.is(AgentName, params.agent_name) ? params.agent_name : 'without a name'
 }
 
 const PATH = /^\/interaction\/[\w-]+$/
@@ -85,6 +96,7 @@ function pageOf(
   return consentPage({
     action,
     client: String(interaction.params.client_id),
+    copilot: copilotOf(interaction.params),
     login,
     scopes: String(interaction.params.scope ?? '').split(' '),
   })

@@ -85,10 +85,17 @@ export function codePage(form: {
 }
 
 /** RFC 8628 section 3.3.1: the person compares the code, even when it came with the link. */
-export function confirmPage(form: { action: string; xsrf: string; code: string }): Page {
+export function confirmPage(form: {
+  action: string
+  xsrf: string
+  code: string
+  /** The copilot that is to be signed in; absent where it is the person. */
+  copilot: string | undefined
+}): Page {
   return {
-    title: 'Confirm the code',
+    title: form.copilot === undefined ? 'Confirm the code' : 'Confirm the code of a copilot',
     text: [
+      ...(form.copilot === undefined ? [] : [aboutCopilot(form.copilot)]),
       `Does your terminal show the code ${form.code}?`,
       'If you did not ask to sign in, refuse.',
     ],
@@ -102,6 +109,9 @@ export function confirmPage(form: { action: string; xsrf: string; code: string }
     },
   }
 }
+
+const aboutCopilot = (name: string) =>
+  `This is for the copilot ${name}, not for you: it signs in as itself, and you become its owner.`
 
 export function accountPage(form: { action: string; logins: readonly string[] }): Page {
   return {
@@ -138,12 +148,21 @@ export function strongerPage(form: { action: string; login: string }): Page {
 export function consentPage(form: {
   action: string
   client: string
+  /** The copilot that the client signs in; absent where it is the person. */
+  copilot: string | undefined
   login: string
   scopes: readonly string[]
 }): Page {
+  const { copilot, login } = form
   return {
-    title: `Let ${form.client} sign you in`,
-    text: [`As ${form.login}. It learns: ${form.scopes.join(', ')}.`],
+    title:
+      copilot === undefined
+        ? `Let ${form.client} sign you in`
+        : `Let the copilot ${copilot} work for you`,
+    text: [
+      ...(copilot === undefined ? [] : [aboutCopilot(copilot)]),
+      `As ${login}. It learns: ${form.scopes.join(', ')}.`,
+    ],
     form: {
       action: form.action,
       buttons: [

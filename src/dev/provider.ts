@@ -1,7 +1,14 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Configuration, type errors, type KoaContextWithOIDC, Provider } from 'oidc-provider'
-import { type Account, accountPages, questions, STRONGER } from './provider-interactions.ts'
+import {
+  type Account,
+  accountPages,
+  copilotOf,
+  DEVELOPMENT_CLIENTS,
+  questions,
+  STRONGER,
+} from './provider-interactions.ts'
 import { codePage, confirmPage, type Page, renderPage } from './provider-pages.ts'
 import { ProviderStore } from './provider-store.ts'
 
@@ -14,9 +21,6 @@ const DEVELOPMENT_ACCOUNTS: readonly Account[] = [
   { login: 'lead', name: 'Lead', groups: ['platform-oncall'] },
   { login: 'admin', name: 'Admin', groups: ['jit-admins', 'platform-oncall'] },
 ]
-
-/** The client ids that `jit` uses there. */
-export const DEVELOPMENT_CLIENTS = { human: 'jit-cli', agent: 'jit-agent' } as const
 
 export interface DevelopmentProvider {
   readonly issuer: string
@@ -75,6 +79,7 @@ function configuration(issuer: string, store: ProviderStore): Configuration {
     conformIdTokenClaims: false,
     findAccount: (_context, login) => findAccount(login),
     acrValues: [STRONGER],
+    extraParams: ['agent_name'],
     rotateRefreshToken: true,
     interactions: {
       policy: questions(),
@@ -122,8 +127,11 @@ const devicePages: NonNullable<NonNullable<Configuration['features']>['deviceFlo
     const { action, xsrf } = formOf(context)
     return show(context, codePage({ action, xsrf, problem: codeProblem(problem) }))
   },
-  userCodeConfirmSource: (context, _form, _client, _device, code) =>
-    show(context, confirmPage({ ...formOf(context), code })),
+  userCodeConfirmSource: async (context, _form, _client, _device, code) =>
+    show(
+      context,
+      confirmPage({ ...formOf(context), code, copilot: await copilotBehind(code, context) }),
+    ),
   successSource: (context) =>
     show(context, { title: 'Signed in', text: ['You can close this page.'] }),
 }
@@ -152,8 +160,19 @@ async function ownPages(context: KoaContextWithOIDC, next: () => Promise<void>):
   }
   const code = context.oidc?.params?.user_code
   if (context.oidc?.route === 'code_verification' && context.method === 'GET' && code) {
-    show(context, confirmPage({ ...formOf(context), code: String(code) }))
+    const copilot = await copilotBehind(String(code), context)
+    show(context, confirmPage({ ...formOf(context), code: String(code), copilot }))
   }
+}
+
+/** A code that isn't known, or no longer, is for whoever reads the next page. */
+async function copilotBehind(
+  code: string,
+  { oidc }: KoaContextWithOIDC,
+): Promise<string | undefined> {
+  const plain = code.toUpperCase().replace(/\W/g, '')
+  const device = await oidc.provider.DeviceCode.findByUserCode(plain)
+  return device && copilotOf({ ...device.params, client_id: device.clientId })
 }
 
 async function keepNonce({ oidc }: KoaContextWithOIDC): Promise<void> {

@@ -209,3 +209,33 @@ test('says which authentication contexts it knows', async () => {
   const metadata = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json()
   expect(metadata).toMatchObject({ acr_values_supported: ['urn:jit:mfa'] })
 })
+
+test('a copilot is announced on every page of its sign-in, by name and as one', async () => {
+  const { issuer } = await start()
+  const client = { client_id: 'jit-agent', agent_name: 'claude' }
+  const device = await post(`${issuer}/device/auth`, { scope: SCOPE, ...client })
+  const address = new URL(device.verification_uri_complete ?? '')
+  const { html } = await new Browser().open(address)
+  expect(html).toContain('This is for the copilot claude, not for you')
+  const titles = await confirmDevice({ verificationUriComplete: address.href, login: 'dev' })
+  expect(titles).toContain('Confirm the code of a copilot')
+  expect(titles).toContain('Let the copilot claude work for you')
+  const tokens = await post(`${issuer}/token`, {
+    grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+    device_code: device.device_code ?? '',
+    client_id: 'jit-agent',
+  })
+  expect(claimsOf(tokens.id_token)).toMatchObject({ aud: 'jit-agent', sub: 'dev' })
+})
+
+test.each(['<b>x</b>', 'CAPITALS', ''])(
+  'a copilot that calls itself %j is shown as one without a name',
+  async (agent_name) => {
+    const { issuer } = await start()
+    const client = { client_id: 'jit-agent', agent_name }
+    const device = await post(`${issuer}/device/auth`, { scope: SCOPE, ...client })
+    const { html } = await new Browser().open(new URL(device.verification_uri_complete ?? ''))
+    expect(html).toContain('the copilot without a name')
+    if (agent_name) expect(html).not.toContain(agent_name)
+  },
+)
