@@ -138,7 +138,8 @@ export class Grants {
   async evidence(request: ResolvedRequest, row?: GrantRow): Promise<Evidence> {
     const approvals = row ? await this.#parts.ledger.read.approvals(row.id) : []
     const subjectHash = row ? hashOfSubject(subjectOf(row, request)) : ''
-    return evidenceOf(approvals, { subjectHash })
+    const forge = await this.#parts.forge?.check(request.context.claimed)
+    return evidenceOf(approvals, { subjectHash, forge })
   }
 
   /**

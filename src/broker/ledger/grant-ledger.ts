@@ -3,8 +3,10 @@ import type { EndedBy } from '../../protocol/grant.ts'
 import type { Principal } from '../../protocol/principal.ts'
 import type { AuditLog } from '../audit.ts'
 import { GRANT, LEASE } from '../grant-state.ts'
+import type { Outbox } from '../outbox.ts'
 import type { LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
+import { announce } from './announce.ts'
 import {
   type DecidedRequest,
   grantRow,
@@ -24,6 +26,14 @@ export interface Ending {
   readonly actor?: Principal
 }
 
+/** What both ledgers write with. */
+export interface LedgerParts {
+  readonly store: Store
+  readonly audit: AuditLog
+  readonly leases: LeaseTransitions
+  readonly outbox: Outbox
+}
+
 /** A power cut may take it back: then the secret before the last works for one resume more. */
 const NOT_DURABLE = { durable: false }
 
@@ -35,11 +45,13 @@ export class GrantLedger {
   readonly #store: Store
   readonly #audit: AuditLog
   readonly #leases: LeaseTransitions
+  readonly #outbox: Outbox
 
-  constructor(parts: { store: Store; audit: AuditLog; leases: LeaseTransitions }) {
+  constructor(parts: LedgerParts) {
     this.#store = parts.store
     this.#audit = parts.audit
     this.#leases = parts.leases
+    this.#outbox = parts.outbox
   }
 
   /**
@@ -61,7 +73,8 @@ export class GrantLedger {
       if (kind === 'denied') await checkDenials(tx, request, now)
       else if (kind === 'waits') await checkWaiting(tx, request, limits.grantsPerPrincipal)
       else await checkLiveGrants(tx, request.principal, limits.grantsPerPrincipal)
-      await tx.insertInto('grants').values(grantRow(request, now)).execute()
+      const row = grantRow(request, now)
+      await tx.insertInto('grants').values(row).execute()
       const expiresAt = now + request.ttlSeconds * 1000
       const leases = await this.#leases.intend(tx, {
         grantId: request.id,
@@ -70,6 +83,7 @@ export class GrantLedger {
         expiresAt,
       })
       await this.#audit.append(tx, requestedEvent(request))
+      await announce(tx, { row, outbox: this.#outbox })
       return leases
     })
   }

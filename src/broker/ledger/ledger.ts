@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import type { AuditLog } from '../audit.ts'
+import type { Outbox } from '../outbox.ts'
 import type { Seal } from '../seal.ts'
 import type { Store } from '../store/store.ts'
 import { GrantLedger } from './grant-ledger.ts'
@@ -40,6 +41,7 @@ export async function openLedger(parts: {
   store: Store
   audit: AuditLog
   seal: Seal
+  outbox: Outbox
 }): Promise<Ledger> {
   const id = await ledgerId(parts.store)
   const leases = new LeaseTransitions({ ...parts, id })

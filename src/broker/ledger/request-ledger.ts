@@ -3,12 +3,15 @@ import type { Principal } from '../../protocol/principal.ts'
 import type { AuditLog } from '../audit.ts'
 import type { TargetDecision } from '../decider.ts'
 import { GRANT, WAITING_STATES } from '../grant-state.ts'
+import type { Outbox } from '../outbox.ts'
 import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
+import { announce } from './announce.ts'
 import { type LeaseTarget, type Waiting, waitingState } from './decided-request.ts'
+import type { LedgerParts } from './grant-ledger.ts'
 import type { LeaseTransitions } from './lease-transitions.ts'
 import { checkLiveGrants, checkSession } from './limits.ts'
-import { principalOf } from './rows.ts'
+import { obligationOf, principalOf } from './rows.ts'
 
 /** One person's yes, as it is to be recorded. */
 export interface NewApproval {
@@ -37,11 +40,13 @@ export class RequestLedger {
   readonly #store: Store
   readonly #audit: AuditLog
   readonly #leases: LeaseTransitions
+  readonly #outbox: Outbox
 
-  constructor(parts: { store: Store; audit: AuditLog; leases: LeaseTransitions }) {
+  constructor(parts: LedgerParts) {
     this.#store = parts.store
     this.#audit = parts.audit
     this.#leases = parts.leases
+    this.#outbox = parts.outbox
   }
 
   /** Records what is wanted now; nothing where that was known. */
@@ -71,6 +76,9 @@ export class RequestLedger {
         obligation: waiting.obligation,
         decisions,
       })
+      if (obligationOf(row).approvals.length === 0) {
+        await announce(tx, { row: updated, outbox: this.#outbox })
+      }
     })
   }
 
@@ -181,7 +189,9 @@ export class RequestLedger {
           method,
           subject_hash,
         })),
+        ...(row.break_glass === 1 ? { break_glass: true } : {}),
       })
+      await announce(tx, { row, outbox: this.#outbox })
       return intents
     })
   }
