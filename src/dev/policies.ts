@@ -96,7 +96,7 @@ permit (
 @id("admins-see-and-revoke-all")
 permit (
   principal in Group::"jit-admins",
-  action in [Action::"view", Action::"revoke"],
+  action in [Action::"view", Action::"revoke", Action::"offboard"],
   resource
 );
 

@@ -66,7 +66,7 @@ export interface GrantResource {
 export const APPROVAL_METHODS = ['session', 'reauth'] as const
 export type ApprovalMethod = (typeof APPROVAL_METHODS)[number]
 
-/** May this principal see, approve or revoke this grant, or read the audit log? */
+/** May this principal see, approve or revoke this grant, offboard somebody, or read the audit log? */
 export type BuiltInQuestion = {
   readonly principal: Principal
   readonly context: Pick<RequestContext, 'authentication' | 'now'>
@@ -77,5 +77,7 @@ export type BuiltInQuestion = {
       readonly grant: GrantResource
       readonly method: ApprovalMethod
     }
+  /** Ends all of their sessions, and refuses the sign-ins that they came of. */
+  | { readonly action: 'offboard'; readonly whom: Principal }
   | { readonly action: 'audit' }
 )

@@ -38,7 +38,8 @@ export function taskCall(question: TaskQuestion, vocabulary: Vocabulary): Prepar
 /** A question on the broker itself as Cedar takes it. @throws UnaskableError */
 export function builtInCall(question: BuiltInQuestion, vocabulary: Vocabulary): PreparedCall {
   const who = principalEntities(question.principal, vocabulary)
-  const on = question.action === 'audit' ? brokerEntity() : grantEntities(question.grant)
+  const on = resourceOf(question, vocabulary)
+  const known = new Set(who.entities.map(nameOf))
   return {
     principal: who.uid,
     action: { type: 'Action', id: question.action },
@@ -48,9 +49,18 @@ export function builtInCall(question: BuiltInQuestion, vocabulary: Vocabulary): 
       authentication: authenticationOf(question.context),
       ...(question.action === 'approve' ? { method: question.method } : {}),
     },
-    entities: [...who.entities, ...on.entities],
+    // Who asks is known from their own session: what was recorded of them elsewhere may be older.
+    entities: [...who.entities, ...on.entities.filter((one) => !known.has(nameOf(one)))],
   }
 }
+
+function resourceOf(question: BuiltInQuestion, vocabulary: Vocabulary): Entities {
+  if (question.action === 'audit') return brokerEntity()
+  if (question.action === 'offboard') return principalEntities(question.whom, vocabulary)
+  return grantEntities(question.grant)
+}
+
+const nameOf = ({ uid }: EntityJson) => JSON.stringify(uid)
 
 type Entities = { uid: TypeAndId; entities: EntityJson[] }
 

@@ -99,13 +99,22 @@ export function taskSchema(vocabulary: Vocabulary): SchemaJson<string> {
   }
 }
 
+/** What each of the broker's own actions is done to. */
+const RESOURCES: Readonly<Record<BuiltInAction, string[]>> = {
+  view: ['Grant'],
+  revoke: ['Grant'],
+  approve: ['Grant'],
+  offboard: PRINCIPALS,
+  audit: ['Broker'],
+}
+
 /** The strict schema of policies on the broker itself: others' grants and the audit log. */
 export function builtInSchema(): SchemaJson<string> {
   const common = { time: TIME, authentication: AUTHENTICATION }
   const on = (action: BuiltInAction) => ({
     appliesTo: {
       principalTypes: PRINCIPALS,
-      resourceTypes: [action === 'audit' ? 'Broker' : 'Grant'],
+      resourceTypes: RESOURCES[action],
       // How the approver showed who they are: with their session, or a sign-in newer than the request.
       context: record(action === 'approve' ? { ...common, method: STRING } : common),
     },

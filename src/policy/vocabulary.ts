@@ -7,7 +7,7 @@ export const DELIVERIES = ['env'] as const
 export type Delivery = (typeof DELIVERIES)[number]
 
 /** Actions that are the broker's own, decided on beside tasks: no task may be called like one of them. */
-export const BUILT_IN_ACTIONS = ['view', 'revoke', 'approve', 'audit'] as const
+export const BUILT_IN_ACTIONS = ['view', 'revoke', 'approve', 'offboard', 'audit'] as const
 export type BuiltInAction = (typeof BUILT_IN_ACTIONS)[number]
 
 export type LabelType = 'string' | 'bool' | 'long'

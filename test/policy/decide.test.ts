@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { describeDenial } from '../../src/policy/denial.ts'
+import type { Principal } from '../../src/protocol/principal.ts'
 import { agent, context, EXAMPLE, human, policySet, question } from './fixtures.ts'
 
 const permitWhen = (condition: string) =>
@@ -138,6 +139,35 @@ describe('a decision on others’ grants and the audit log', () => {
     expect(set.decideOn({ ...oncall, grant: { ...grant, environment: 'dev' } }).effect).toBe('deny')
     const theirs = { ...grant, principal: { kind: 'human', id: human.id } } as const
     expect(set.decideOn({ ...oncall, grant: theirs }).effect).toBe('deny')
+  })
+})
+
+describe('a decision on offboarding somebody', () => {
+  const set = policySet(
+    '@id("admins") permit (principal in Group::"jit-admins", action == Action::"offboard", resource);',
+    '@id("leads") permit (principal in Group::"platform-oncall", action == Action::"offboard", resource in Group::"shop-devs");',
+    '@id("own-copilots") permit (principal is Human, action == Action::"offboard", resource is Agent) when { resource.owner == principal };',
+    '@id("revokers") permit (principal is Human, action == Action::"revoke", resource);',
+  )
+  const may = (group: string, whom: Principal) => {
+    const principal = { ...human, groups: [group] }
+    return set.decideOn({ principal, action: 'offboard', whom, context }).effect
+  }
+  const somebody: Principal = { kind: 'human', id: 'idp.test/u9', name: 'zoe', groups: [] }
+
+  it('sees who it is, and their groups', () => {
+    expect(may('jit-admins', somebody)).toBe('permit')
+    expect(may('platform-oncall', { ...somebody, groups: ['shop-devs'] })).toBe('permit')
+    expect(may('platform-oncall', somebody)).toBe('deny')
+  })
+
+  it('is not given by leave to revoke grants', () => {
+    expect(may('all-staff', somebody)).toBe('deny')
+  })
+
+  it('knows whose copilot it is', () => {
+    expect(may('all-staff', agent)).toBe('permit')
+    expect(may('all-staff', { ...agent, owner: somebody.id })).toBe('deny')
   })
 })
 

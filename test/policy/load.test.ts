@@ -155,7 +155,9 @@ describe('a mistake in a policy is told with its file and line', () => {
   it('tasks and built-in actions in one', () => {
     const both =
       '@id("p") permit (principal, action in [Action::"plan", Action::"audit"], resource);'
-    expect(mistake(both).message).toContain('a policy names tasks or view, revoke, approve, audit, not both')
+    expect(mistake(both).message).toContain(
+      'a policy names tasks or view, revoke, approve, offboard, audit, not both',
+    )
   })
 
   it('a template, and a rest without an end', () => {
