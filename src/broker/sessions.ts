@@ -1,3 +1,4 @@
+import { toTimestamp } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { newId } from '../lib/handle.ts'
 import type { Ceiling, Principal } from '../protocol/principal.ts'
@@ -15,6 +16,7 @@ import {
   sessionEnded,
   sessionOf,
 } from './session-record.ts'
+import { latestSignIn, signInOf } from './session-sign-in.ts'
 import type { SessionRow } from './store/schema.ts'
 import type { Store, Tx } from './store/store.ts'
 import { useToken } from './token-use.ts'
@@ -137,7 +139,7 @@ export class Sessions {
       held.client_id === identity.clientId &&
       before.id === principalOf(identity, []).id &&
       before.kind === identity.kind
-    if (!same) throw new JitError('token_invalid', "this key belongs to somebody else's session")
+    if (!same) throw anotherAccount(before)
     if (this.#endOf(held)) throw sessionEnded()
     // A session is of one run: what was decided for it was decided for that code.
     if (held.signed !== signedBy(identity) || before.triggered_by !== identity.triggeredBy) {
@@ -146,13 +148,14 @@ export class Sessions {
     const principal = principalOf(identity, identity.groups ?? before.groups)
     const row: SessionRow = {
       ...held,
-      ...(identity.authTime === undefined ? {} : signInOf(identity)),
+      ...latestSignIn(held, identity),
       principal: JSON.stringify(principal),
       renewed_at: this.#store.now(),
     }
     await tx.updateTable('sessions').set(row).where('sid', '=', row.sid).execute()
-    const event = 'session.renewed' as const
-    await this.#audit.append(tx, { event, principal, session: row.sid, groups: principal.groups })
+    const { groups } = principal
+    const event = { event: 'session.renewed', principal, session: row.sid, groups } as const
+    await this.#audit.append(tx, { ...event, ...newSignIn(held, row) })
     await this.#passGroupsOn(tx, row.sid, principal.groups)
     return sessionOf(row)
   }
@@ -237,6 +240,22 @@ export class Sessions {
   }
 }
 
+function anotherAccount({ name }: Principal): JitError {
+  return new JitError(
+    'token_invalid',
+    `another account signed in: the session is that of ${name}`,
+    {
+      hint: `sign in as ${name}; another account gets a session of its own with \`jit login\``,
+    },
+  )
+}
+
+/** For the record: that somebody signed in once more. */
+function newSignIn(before: SessionRow, { authenticated_at, acr }: SessionRow) {
+  if (authenticated_at === null || authenticated_at === before.authenticated_at) return {}
+  return { authenticated_at: toTimestamp(authenticated_at), ...(acr === '' ? {} : { acr }) }
+}
+
 /** Who signed in, with the name that an agent gives itself. */
 interface NamedIdentity extends VerifiedIdentity {
   readonly agent: string | undefined
@@ -268,13 +287,4 @@ function principalOf(identity: NamedIdentity, given: readonly string[]): Princip
 /** {@link SessionRow.signed} */
 function signedBy({ signed }: VerifiedIdentity): string | null {
   return signed ? JSON.stringify(signed) : null
-}
-
-function signInOf(identity: VerifiedIdentity) {
-  return {
-    authenticated_at: identity.authTime === undefined ? null : identity.authTime * 1000,
-    acr: identity.acr ?? '',
-    amr: JSON.stringify(identity.amr ?? []),
-    nonce: identity.nonce ?? '',
-  }
 }

@@ -77,6 +77,8 @@ function outcomeOf(entry: AuditEntry): string {
   const result = fieldsOf(receipt)
   const said = [
     deniedBy(entry),
+    entry.event === 'session.renewed' && entry.authenticated_at ? 'signed in again' : '',
+    textOf(entry.acr),
     entry.event === 'grant.permitted' && typeof ttl === 'number' ? formatDuration(ttl) : '',
     textOf(expires_at) && `until ${textOf(expires_at)}`,
     textOf(ended_by) || textOf(by),

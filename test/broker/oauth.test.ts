@@ -119,6 +119,39 @@ describe('a session', () => {
     expect(await codeOf(answer)).toBe('token_invalid')
   })
 
+  test('moves on with a newer sign-in of the same person, never back to an older one', async () => {
+    const client = await harness.client()
+    const signedIn = Math.floor(now / 1000)
+    const renew = async (claims: Record<string, unknown>) => {
+      expect((await client.exchange(await harness.idToken(claims))).status).toBe(200)
+    }
+    await renew({ auth_time: signedIn, acr: 'urn:mfa' })
+    await renew({ auth_time: signedIn - 500 })
+    await renew({ auth_time: signedIn })
+    const admin = await harness.client({ sub: 'admin', groups: ['admins'] })
+    const { entries } = (await admin.call('GET', '/v1/audit')).body
+    const renewals = entries.filter(({ event }: { event: string }) => event === 'session.renewed')
+    const [first, ...others] = renewals.map(
+      ({ authenticated_at, acr }: Record<string, unknown>) => ({
+        authenticated_at,
+        acr,
+      }),
+    )
+    const at = new Date(signedIn * 1000).toISOString()
+    expect(first).toEqual({ authenticated_at: at, acr: 'urn:mfa' })
+    expect(others).toEqual([{}, {}])
+  })
+
+  test('says whose it is when another account signs in', async () => {
+    const client = await harness.client({ preferred_username: 'dev' })
+    const answer = await client.exchange(await harness.idToken({ sub: 'another' }))
+    expect(await answer.json()).toMatchObject({
+      code: 'token_invalid',
+      detail: 'another account signed in: the session is that of dev',
+      hint: expect.stringContaining('sign in as dev'),
+    })
+  })
+
   test('keeps its groups when a renewal says nothing of them, and takes those that one names', async () => {
     const client = await harness.client({ groups: ['admins'] })
     const groups = async (claims: Record<string, unknown>) => {

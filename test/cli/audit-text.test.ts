@@ -55,3 +55,12 @@ test('an entry of another shape is a line all the same', () => {
   const odd = { grant: GRANT, leases: 'x', receipt: 7, decisions: null, outcome: [], reason: {} }
   expect(lines(entry('lease.something-new', odd))[0]).toContain('lease.something-new')
 })
+
+test('a session that somebody signed in to again is told from one that was merely renewed', () => {
+  const again = { authenticated_at: '2026-11-22T14:46:57.000Z', acr: 'urn:jit:mfa' }
+  expect(
+    lines(entry('session.renewed'), entry('session.renewed', again)).map((line) =>
+      line.split(/ {2,}/).at(-1),
+    ),
+  ).toEqual(['-', 'signed in again, urn:jit:mfa'])
+})
