@@ -58,7 +58,7 @@ unless {
 };
 
 @id("production-plan-needs-a-reason")
-@description("planning against production needs a reason (--reason)")
+@description("planning against production needs a reason: --reason")
 forbid (principal, action == Action::"plan", resource)
 when { resource.tier == "production" && context.reason == "" };
 

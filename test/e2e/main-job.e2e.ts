@@ -215,17 +215,17 @@ describe('who may do what', () => {
       '--env',
       'prod',
       '--task',
-      'deploy',
+      'plan',
       '--',
       process.execPath,
       '-e',
       `require('node:fs').writeFileSync(${JSON.stringify(marker)}, '')`,
     ])
     expect(result.code).toBe(125)
-    expect(result.stderr).toContain('production-needs-oncall')
+    expect(result.stderr).toContain('production-plan-needs-a-reason')
     expect(existsSync(marker)).toBe(false)
     const { stdout } = await admin.run(['audit'])
-    expect(stdout).toMatch(/grant\.denied .* prod\/deploy .* by production-needs-oncall/)
+    expect(stdout).toMatch(/grant\.denied .* prod\/plan .* by production-plan-needs-a-reason/)
     expect(await database.leases()).toEqual([])
   })
 
