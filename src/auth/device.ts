@@ -3,6 +3,7 @@ import * as client from 'openid-client'
 import { isPrivateTransport } from '../lib/address.ts'
 import { JitError } from '../lib/errors.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
+import { demandParameters, requireMet, type SignInDemands } from './demands.ts'
 import type { IdentityProvider } from './discovery.ts'
 import {
   connectProvider,
@@ -31,20 +32,25 @@ export interface Verification {
  */
 export async function signInByDevice(flow: {
   provider: IdentityProvider
+  demands?: SignInDemands
   onVerification: (verification: Verification) => void
   signal: AbortSignal
 }): Promise<IdentityTokens> {
-  const { provider } = flow
+  const { provider, demands = {} } = flow
+  const startedAt = Date.now()
   const configuration = await connectProvider(provider)
   const verifier = client.randomPKCECodeVerifier()
   try {
     const device = await client.initiateDeviceAuthorization(configuration, {
+      ...demandParameters(demands),
       scope: scopesOf(provider.scopes),
       code_challenge: await client.calculatePKCECodeChallenge(verifier),
       code_challenge_method: 'S256',
     })
     flow.onVerification(verificationOf(device, provider))
-    return identityTokens(await poll({ ...flow, configuration, device, verifier }))
+    const tokens = identityTokens(await poll({ ...flow, configuration, device, verifier }))
+    requireMet(tokens.idToken, { demands, startedAt })
+    return tokens
   } catch (thrown) {
     throw providerError(thrown, provider.issuer)
   }

@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import * as client from 'openid-client'
 import { JitError } from '../lib/errors.ts'
+import { demandParameters, requireMet, type SignInDemands } from './demands.ts'
 import type { IdentityProvider } from './discovery.ts'
 import {
   connectProvider,
@@ -23,15 +24,17 @@ const PATIENCE = 10 * 60 * 1000
  */
 export async function signInByBrowser(flow: {
   provider: IdentityProvider
+  demands?: SignInDemands
   onAddress: (address: URL) => void
   signal: AbortSignal
 }): Promise<IdentityTokens> {
-  const { provider } = flow
+  const { provider, demands = {} } = flow
+  const startedAt = Date.now()
   const configuration = await connectProvider(provider)
   const checks = {
     pkceCodeVerifier: client.randomPKCECodeVerifier(),
     expectedState: client.randomState(),
-    expectedNonce: client.randomNonce(),
+    expectedNonce: demands.nonce ?? client.randomNonce(),
     idTokenExpected: true,
   }
   const server = createServer()
@@ -40,9 +43,11 @@ export async function signInByBrowser(flow: {
     const arrived = callback({ server, redirect, state: checks.expectedState, signal: flow.signal })
     // Awaited below; a provider that refuses earlier must not leave it unhandled.
     arrived.catch(() => {})
-    flow.onAddress(await addressOf({ configuration, provider, redirect, checks }))
+    flow.onAddress(await addressOf({ configuration, provider, redirect, checks, demands }))
     const answer = await client.authorizationCodeGrant(configuration, await arrived, checks)
-    return identityTokens(answer)
+    const tokens = identityTokens(answer)
+    requireMet(tokens.idToken, { demands, startedAt })
+    return tokens
   } catch (thrown) {
     throw providerError(thrown, provider.issuer)
   } finally {
@@ -62,8 +67,10 @@ async function addressOf(flow: {
   provider: IdentityProvider
   redirect: URL
   checks: { pkceCodeVerifier: string; expectedState: string; expectedNonce: string }
+  demands: SignInDemands
 }): Promise<URL> {
   return client.buildAuthorizationUrl(flow.configuration, {
+    ...demandParameters(flow.demands),
     redirect_uri: flow.redirect.href,
     scope: scopesOf(flow.provider.scopes),
     // OpenID Connect Core section 11: a refresh token is given only after consent.

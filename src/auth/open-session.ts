@@ -14,6 +14,7 @@ export async function openSession(signIn: {
   broker: string
   provider: IdentityProvider
   tokens: IdentityTokens
+  flow: NonNullable<StoredSession['flow']>
   keystore: Keystore
   clock: Clock
   signal: AbortSignal
@@ -31,6 +32,7 @@ export async function openSession(signIn: {
     broker,
     issuer: provider.issuer,
     client_id: provider.clientId,
+    flow: signIn.flow,
     ...fieldsOf(response, clock.now()),
     ...(tokens.refreshToken ? { refresh_token: tokens.refreshToken } : {}),
     jwk: key,

@@ -11,7 +11,7 @@ export interface IdentityTokens {
 
 const TIMEOUT_SECONDS = 10
 /** Seconds that the clocks of this machine and the provider may differ. */
-const CLOCK_TOLERANCE = 30
+export const CLOCK_TOLERANCE = 30
 
 /**
  * Reads the provider's metadata (OpenID Connect Discovery 1.0); plain HTTP on loopback only.

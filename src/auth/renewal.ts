@@ -8,6 +8,7 @@ import { type ErrorCode, JitError } from '../lib/errors.ts'
 import type { Paths } from '../lib/paths.ts'
 import { exchangeToken } from './exchange.ts'
 import { tryLock, type Unlock } from './lock.ts'
+import type { IdentityTokens } from './provider.ts'
 import {
   fieldsOf,
   readSession,
@@ -35,13 +36,48 @@ export interface SessionSource {
  * @throws JitError `not_signed_in`, `session_ended`, `issuer_unreachable`, `broker_unreachable`, `keystore_failed`
  */
 export async function currentSession(source: SessionSource): Promise<StoredSession> {
-  const deadline = source.clock.monotonic() + PATIENCE
-  while (source.clock.monotonic() < deadline) {
-    const session = await readSession(source.keystore, source.broker)
-    if (!session) throw notSignedIn(source.broker)
+  return patiently(source.clock, async () => {
+    const session = await requireSession(source)
     if (isFresh(session, source.clock)) return session
     const unlock = await lockOf(source)
-    if (unlock) return await renewLocked(source).finally(unlock)
+    return unlock && (await renewLocked(source).finally(unlock))
+  })
+}
+
+/**
+ * Puts another sign-in of the same person in place of the one that the session rests on: same key,
+ * same session at the broker, its tokens exchanged while no other process renews them.
+ * @throws JitError the broker's code when it refuses: then nothing has changed; `not_signed_in`,
+ *   `broker_unreachable`, `keystore_failed`
+ */
+export async function replaceSignIn(
+  source: SessionSource,
+  signIn: { tokens: IdentityTokens; flow: NonNullable<StoredSession['flow']> },
+): Promise<StoredSession> {
+  const unlock = await patiently(source.clock, () => lockOf(source))
+  try {
+    const session = await requireSession(source)
+    const { idToken, refreshToken = session.refresh_token } = signIn.tokens
+    const fields = await exchange(session, { idToken, clock: source.clock })
+    const replaced: StoredSession = {
+      ...session,
+      ...fields,
+      flow: signIn.flow,
+      ...(refreshToken === undefined ? {} : { refresh_token: refreshToken }),
+    }
+    await writeSession(source.keystore, replaced)
+    return replaced
+  } finally {
+    await unlock()
+  }
+}
+
+/** Tries until there is an answer, for as long as another process may take. */
+async function patiently<T>(clock: Clock, attempt: () => Promise<T | undefined>): Promise<T> {
+  const deadline = clock.monotonic() + PATIENCE
+  while (clock.monotonic() < deadline) {
+    const answer = await attempt()
+    if (answer !== undefined) return answer
     await wait(20 + Math.random() * 60)
   }
   throw new JitError('keystore_failed', 'another jit has been renewing the session for too long', {
@@ -49,8 +85,10 @@ export async function currentSession(source: SessionSource): Promise<StoredSessi
   })
 }
 
-function notSignedIn(broker: string): JitError {
-  return new JitError('not_signed_in', `not signed in at ${broker}`, { hint: 'jit login' })
+async function requireSession({ keystore, broker }: SessionSource): Promise<StoredSession> {
+  const session = await readSession(keystore, broker)
+  if (session) return session
+  throw new JitError('not_signed_in', `not signed in at ${broker}`, { hint: 'jit login' })
 }
 
 function isFresh(session: StoredSession, clock: Clock): boolean {
@@ -70,8 +108,7 @@ async function lockOf({ broker, paths }: SessionSource): Promise<Unlock | undefi
 
 async function renewLocked(source: SessionSource): Promise<StoredSession> {
   const { keystore, broker, clock } = source
-  const session = await readSession(keystore, broker)
-  if (!session) throw notSignedIn(broker)
+  const session = await requireSession(source)
   // Another process may have renewed it between our look and our lock.
   if (isFresh(session, clock)) return session
   try {
@@ -99,15 +136,20 @@ async function renew(session: StoredSession, source: SessionSource): Promise<Sto
   const kept = { ...session, refresh_token: tokens.refreshToken ?? session.refresh_token ?? '' }
   // Before anything else can fail: the old refresh token is spent.
   await writeSession(source.keystore, kept)
-  const response = await exchangeToken({
-    broker: session.broker,
-    idToken: tokens.idToken,
-    key: session.jwk,
-    now: source.clock.now(),
-  }).catch(asEndOfSession)
-  const renewed = { ...kept, ...fieldsOf(response, source.clock.now()) }
+  const { idToken } = tokens
+  const fields = await exchange(session, { idToken, clock: source.clock }).catch(asEndOfSession)
+  const renewed = { ...kept, ...fields }
   await writeSession(source.keystore, renewed)
   return renewed
+}
+
+/** The key of a session renews it. */
+async function exchange(
+  { broker, jwk }: StoredSession,
+  { idToken, clock }: { idToken: string; clock: Clock },
+) {
+  const response = await exchangeToken({ broker, idToken, key: jwk, now: clock.now() })
+  return fieldsOf(response, clock.now())
 }
 
 async function refresh(session: StoredSession) {

@@ -11,6 +11,8 @@ export const StoredSession = v.object({
   broker: v.string(),
   issuer: v.string(),
   client_id: v.string(),
+  /** How a person signed in, and does again; absent where none did. */
+  flow: v.exactOptional(v.picklist(['device', 'browser'])),
   access_token: v.string(),
   /** Milliseconds since the epoch, by this machine's clock. */
   access_token_expires_at: v.number(),

@@ -1,11 +1,21 @@
+import type { SignInDemands } from '../auth/demands.ts'
 import { signInByDevice, type Verification } from '../auth/device.ts'
 import type { IdentityProvider } from '../auth/discovery.ts'
 import { signInByBrowser } from '../auth/loopback.ts'
 import type { IdentityTokens } from '../auth/provider.ts'
 import { formatDuration } from '../lib/duration.ts'
 import { hasBrowser } from './browser.ts'
-import type { LoginOptions } from './commands/login.ts'
 import type { Deps } from './deps.ts'
+
+/** How a person signs in, and how it is shown. */
+export interface SignInOptions {
+  /** From a browser on this machine, without a code. */
+  readonly browser?: boolean
+  /** Opens the page without asking. */
+  readonly open?: boolean
+  readonly json?: boolean
+  readonly demands?: SignInDemands
+}
 
 /**
  * Signs a person in: from any browser with a code, or with `--browser` from one on this machine.
@@ -13,7 +23,7 @@ import type { Deps } from './deps.ts'
  */
 export async function signIn(
   provider: IdentityProvider,
-  { options, deps }: { options: LoginOptions; deps: Deps },
+  { options, deps }: { options: SignInOptions; deps: Deps },
 ): Promise<IdentityTokens> {
   return options.browser
     ? signInOnThisMachine(provider, { options, deps })
@@ -22,7 +32,7 @@ export async function signIn(
 
 async function signInOnThisMachine(
   provider: IdentityProvider,
-  { options, deps }: { options: LoginOptions; deps: Deps },
+  { options, deps }: { options: SignInOptions; deps: Deps },
 ): Promise<IdentityTokens> {
   const onAddress = (address: URL) => {
     if (options.json) {
@@ -32,12 +42,13 @@ async function signInOnThisMachine(
     }
     void deps.openBrowser(address)
   }
-  return signInByBrowser({ provider, onAddress, signal: deps.interrupted })
+  const { demands = {} } = options
+  return signInByBrowser({ provider, demands, onAddress, signal: deps.interrupted })
 }
 
 async function signInAnywhere(
   provider: IdentityProvider,
-  { options, deps }: { options: LoginOptions; deps: Deps },
+  { options, deps }: { options: SignInOptions; deps: Deps },
 ): Promise<IdentityTokens> {
   // Ends the question about the browser once the sign-in is decided elsewhere, and the other way round.
   const done = new AbortController()
@@ -47,9 +58,10 @@ async function signInAnywhere(
     offerBrowser(verification, { options, deps, signal: done.signal }).catch(question.reject)
   }
   const signal = AbortSignal.any([deps.interrupted, done.signal])
+  const { demands = {} } = options
   try {
     return await Promise.race([
-      signInByDevice({ provider, onVerification, signal }),
+      signInByDevice({ provider, demands, onVerification, signal }),
       question.promise,
     ])
   } finally {
@@ -59,7 +71,7 @@ async function signInAnywhere(
 
 function show(
   verification: Verification,
-  { options, deps }: { options: LoginOptions; deps: Deps },
+  { options, deps }: { options: SignInOptions; deps: Deps },
 ): void {
   const { userCode, uri, uriComplete, expiresIn } = verification
   if (options.json) {
@@ -80,7 +92,7 @@ function show(
 
 async function offerBrowser(
   verification: Verification,
-  { options, deps, signal }: { options: LoginOptions; deps: Deps; signal: AbortSignal },
+  { options, deps, signal }: { options: SignInOptions; deps: Deps; signal: AbortSignal },
 ): Promise<void> {
   const page = verification.uriComplete ?? verification.uri
   const open = async () => {

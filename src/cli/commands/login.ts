@@ -4,6 +4,8 @@ import type { Deps } from '../deps.ts'
 export interface LoginOptions {
   readonly browser?: boolean
   readonly open?: boolean
+  readonly fresh?: boolean
+  readonly acr?: readonly string[]
   readonly yes?: boolean
   readonly json?: boolean
 }
@@ -15,12 +17,16 @@ export function registerLogin(program: Command, deps: Deps, exit: (code: number)
     .description('sign in at a broker')
     .option('--browser', 'sign in through a browser on this machine, without a code')
     .option('--open', 'open the page to confirm at, without asking')
+    .option('--fresh', 'sign in anew, and go on with the session that is there')
+    .option('--acr <value>', 'the same, with this authentication context; may be repeated', append)
     .option('--yes', 'trust a broker that is new to this machine, without asking')
     .option('--json', 'print one JSON event a line')
     .action(async (broker: string | undefined, options: LoginOptions) =>
       exit(await runLogin({ ...options, ...(broker && { broker }) }, deps)),
     )
 }
+
+const append = (value: string, before: readonly string[] = []) => [...before, value]
 
 /** Finds the broker's identity provider, signs in there, and opens a session at the broker. */
 export async function runLogin(
@@ -30,17 +36,30 @@ export async function runLogin(
   const { trustedProvider } = await import('../trust.ts')
   const { signIn } = await import('../sign-in.ts')
   const { openSession } = await import('../../auth/open-session.ts')
+  const { signInAgain } = await import('../../auth/step-up.ts')
   const { rememberBroker } = await import('../config-edit.ts')
   const broker = await chosenBroker(options.broker, deps)
   const provider = await trustedProvider(broker, { yes: options.yes ?? false, deps })
   const keystore = await deps.keystore()
-  const tokens = await signIn(provider, { options, deps })
-  const { clock, interrupted: signal } = deps
-  const session = await openSession({ broker, provider, tokens, keystore, clock, signal })
+  const demands = demandsOf(options)
+  const tokens = await signIn(provider, { options: { ...options, demands }, deps })
+  const { clock, paths, interrupted: signal } = deps
+  const flow = options.browser ? 'browser' : 'device'
+  const opening = { broker, provider, tokens, flow, keystore, clock, signal } as const
+  const again = Object.keys(demands).length > 0
+  const session = again ? await signInAgain({ ...opening, paths }) : await openSession(opening)
   const current = options.broker !== undefined || !deps.env.JIT_BROKER
   await rememberBroker(deps.paths, { url: broker, issuer: provider.issuer, current })
   await announce(session, { json: options.json ?? false, deps })
   return 0
+}
+
+/** Either flag is for going on where policy stopped: neither is a wish for a sign-in of just any age. */
+function demandsOf({ fresh = false, acr = [] }: LoginOptions) {
+  return {
+    ...(fresh || acr.length > 0 ? { maxAge: 0 } : {}),
+    ...(acr.length > 0 ? { acrValues: acr } : {}),
+  }
 }
 
 async function chosenBroker(argument: string | undefined, deps: Deps): Promise<string> {
