@@ -33,6 +33,8 @@ describe('a good file', () => {
   test('says what policies may name', () => {
     expect(vocabularyOf(read(SAMPLE))).toEqual({
       groups: ['shop-devs', 'platform-oncall'],
+      approvers: ['platform-oncall'],
+      acr: [],
       environments: { prod: { tier: 'production' } },
       tasks: ['plan', 'deploy', 'migrate'],
       labels: { model: 'string' },
