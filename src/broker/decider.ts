@@ -196,10 +196,17 @@ export class Decider {
       task: row.task,
       members,
       ttlSeconds: row.ttl_seconds,
-      context: JSON.parse(row.context) as GrantContext,
+      context: decidedContext(row),
       hash: row.request_hash,
     }
   }
+}
+
+/** What was asked for, where the client has stood since as far as policy permitted it. */
+function decidedContext(row: GrantRow): GrantContext {
+  const asked = JSON.parse(row.context) as GrantContext
+  if (row.claimed_decided === null) return asked
+  return { ...asked, claimed: JSON.parse(row.claimed_decided) as GrantContext['claimed'] }
 }
 
 function aboveCeiling({ members }: ResolvedRequest, outside: readonly string[]): Assessment {

@@ -207,7 +207,7 @@ describe('the end', () => {
     const file = join(home.directory, 'receipt.json')
     const { stderr } = await home.run([...ASK, '--receipt', 'receipt.json', '--', 'true'])
     expect(stderr).toMatch(
-      /✓ granted g_\w+ until \d\d:\d\d +shop-db: hard\n✓ revoked shop-db in \d+ ms\n$/,
+      /✓ granted g_\w+ until \d\d:\d\d +shop-db: hard\n {2}shop-db can't be renewed: this ends at \d\d:\d\d\n✓ revoked shop-db in \d+ ms\n$/,
     )
     expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
       grant: broker.grant,

@@ -116,10 +116,16 @@ export interface BrokerConfig {
   readonly groups: readonly string[]
   readonly approvers: readonly string[]
   /** Seconds that a request waits. */
-  readonly approval: { readonly lapse: number }
+  readonly approval: {
+    readonly lapse: number
+    /** How long after an approval a grant may be renewed on it, in seconds. */
+    readonly renewableFor: number
+  }
   /** Authentication contexts that a fresh sign-in may be asked for. */
   readonly acr: readonly string[]
   readonly tasks: readonly string[]
+  /** What a context that policy denies does to a task's live grant: ends it, or leaves it to the next renewal. */
+  readonly onContextChange: Readonly<Record<string, 'revoke' | 'renewal'>>
   readonly environments: Readonly<Record<string, { readonly tier: string }>>
   readonly labels: Readonly<Record<string, LabelType>>
   readonly targets: Readonly<Record<string, TargetConfig>>

@@ -110,7 +110,8 @@ function settings(file: BrokerFile) {
   return {
     url,
     grantsIssuer: file.grants?.issuer ?? `${url}/grants`,
-    ...{ listen, groups, approvers, approval, acr, environments, labels },
+    ...{ listen, groups, approvers, acr, environments, labels },
+    approval: { lapse: approval.lapse, renewableFor: approval.renewable_for },
     events: file.events.map(({ issuer, audience, jwks_uri, identity }) => ({
       issuer,
       audience: audience ?? url,
@@ -120,6 +121,12 @@ function settings(file: BrokerFile) {
     notify: file.notify,
     ...(file.forge ? { forge: forgeOf(file.forge) } : {}),
     tasks: Object.keys(file.tasks),
+    onContextChange: Object.fromEntries(
+      Object.entries(file.tasks).map(([task, settings]) => [
+        task,
+        settings?.on_context_change ?? 'revoke',
+      ]),
+    ),
     dangerouslyAllowPlainHttp: file.dangerously_allow_plain_http,
     limits: { grantsPerPrincipal: file.limits.grants_per_principal },
     lifeline: { grace: lifeline.grace, suspendGrace: lifeline.suspend_grace },

@@ -76,6 +76,13 @@ const atMost = <const List extends v.GenericSchema<unknown, readonly string[]>>(
     v.check((entries) => entries.length <= most, `expected at most ${most}`),
   )
 
+const Task = map({
+  on_context_change: v.optional(
+    v.picklist(['revoke', 'renewal'], "expected 'revoke' or 'renewal'"),
+    'revoke',
+  ),
+})
+
 const LABEL = 'expected string, bool or long'
 
 /** `broker.yaml`, kinds of targets aside. Durations come out as seconds. */
@@ -93,9 +100,15 @@ export const BrokerFile = map({
   forge: v.optional(Forge),
   groups: v.optional(list(Name), []),
   approvers: v.optional(atMost(8, list(Name)), []),
-  approval: v.optional(map({ lapse: v.optional(Duration, '30m') }), {}),
+  approval: v.optional(
+    map({
+      lapse: v.optional(Duration, '30m'),
+      renewable_for: v.optional(Duration, '1h'),
+    }),
+    {},
+  ),
   acr: v.optional(atMost(4, list(Text)), []),
-  tasks: mapOf(Name, v.nullish(map({}))),
+  tasks: mapOf(Name, v.nullish(Task)),
   environments: mapOf(Name, map({ tier: Name })),
   labels: v.optional(mapOf(Name, v.picklist(['string', 'bool', 'long'], LABEL)), {}),
   targets: v.optional(mapOf(Name, v.looseObject(TARGET_KEYS)), {}),

@@ -102,6 +102,8 @@ export function grantRow(request: DecidedRequest, now: number): GrantRow {
     resume_hash: null,
     resume_previous: null,
     received: 0,
+    claimed_told: null,
+    claimed_decided: null,
     ended_by: null,
     ended_at: answer.kind === 'denied' ? now : null,
   }

@@ -108,6 +108,8 @@ async function createGrants(db: Kysely<unknown>): Promise<void> {
     .addColumn('resume_hash', 'text')
     .addColumn('resume_previous', 'text')
     .addColumn('received', 'integer', (c) => c.notNull().defaultTo(0))
+    .addColumn('claimed_told', 'text')
+    .addColumn('claimed_decided', 'text')
     .addColumn('ended_by', 'text')
     .addColumn('ended_at', 'bigint')
     .addUniqueConstraint('grants_once', ['sid', 'request_key'])
@@ -185,7 +187,7 @@ async function createCutOffs(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('cut_offs')
     .addColumn('principal_id', 'text', (c) => c.primaryKey())
-    .addColumn('not_before', 'bigint', (c) => c.notNull())
+    .addColumn('until', 'bigint', (c) => c.notNull())
     .execute()
 }
 

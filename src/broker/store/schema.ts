@@ -13,7 +13,7 @@ export interface Schema {
   leases: LeaseRow
   approvals: ApprovalRow
   /** Sign-ins that are not newer open no session for this principal, nor for agents of theirs. */
-  cut_offs: { principal_id: string; not_before: number }
+  cut_offs: { principal_id: string; until: number }
   notifications: NotificationRow
   audit: { seq: number; at: number; event: string; grant_id: string | null; entry: string }
 }
@@ -95,6 +95,10 @@ export interface GrantRow {
   resume_previous: string | null
   /** Whether the client said that the credentials arrived. */
   received: number
+  /** Where the client says it stands since, {@link ClaimedContext}; null: where it asked from. */
+  claimed_told: string | null
+  /** The last of these that policy permitted. */
+  claimed_decided: string | null
   ended_by: EndedBy | null
   ended_at: number | null
 }

@@ -47,6 +47,14 @@ describe('a good file', () => {
     expect(read(text).targets['shop-db']?.ttl).toEqual({ default: 300, max: 300 })
   })
 
+  test('says which tasks have a change of context decided at their next renewal', () => {
+    const tasks = 'tasks: { plan: {}, deploy: , migrate: { on_context_change: renewal } }'
+    const config = read(SAMPLE.replace(/tasks: \{ plan: \{\}.*/, tasks))
+    expect(config.tasks).toEqual(['plan', 'deploy', 'migrate'])
+    expect(config.onContextChange).toEqual({ plan: 'revoke', deploy: 'revoke', migrate: 'renewal' })
+    expect(config.approval).toEqual({ lapse: 1800, renewableFor: 3600 })
+  })
+
   test('may use a few aliases', () => {
     const text = sampleWith('groups: [shop-devs, ', 'groups: [&g shop-devs, ')
     expect(read(text.replace('approvers: [platform-oncall]', 'approvers: [*g]')).approvers).toEqual(
@@ -173,7 +181,7 @@ describe('each mistake is one error with file, line, path and what was expected'
       /:2: listen: expected HOST:PORT/,
     ],
     [
-      'a pipeline provider (a later version)',
+      "a pipeline's key with people's provider",
       sampleWith('groups: groups', 'audience: x'),
       /^broker\.yaml:8: identity\.0\.audience: unknown key/,
     ],
