@@ -104,6 +104,10 @@ export interface HarnessOptions {
   readonly policies?: string
   /** `lifeline:` */
   readonly lifeline?: string
+  /** More of `identity:`, an entry a line. */
+  readonly identity?: readonly string[]
+  /** The issuers behind these. */
+  readonly issuers?: readonly FakeProvider[]
 }
 
 /** A broker in this process, with an OpenID provider and targets that do as a test says. */
@@ -169,7 +173,7 @@ export class Harness implements AsyncDisposable {
       log: { info: record, warn: record },
       failpoint: options.failpoint ?? (() => {}),
       server,
-      fetch: provider.fetch,
+      fetch: fetchFrom([provider, ...(options.issuers ?? [])]),
     })
     return new Harness({ broker, url, directory, provider, log, targets, now })
   }
@@ -219,9 +223,23 @@ export class Harness implements AsyncDisposable {
   }
 }
 
+/** Whichever of them has the document. */
+function fetchFrom(issuers: readonly FakeProvider[]): typeof fetch {
+  return (input) => {
+    const url = String(input)
+    const one = issuers.find((issuer) => issuer.documents.has(url)) ?? issuers[0]
+    return one ? one.fetch(input) : Promise.reject(new TypeError('fetch failed'))
+  }
+}
+
 function brokerYaml(
   url: string,
-  { limits = '', targets = {}, lifeline = 'grace: 1s, suspend_grace: 20s' }: HarnessOptions,
+  {
+    limits = '',
+    targets = {},
+    lifeline = 'grace: 1s, suspend_grace: 20s',
+    identity = [],
+  }: HarnessOptions,
 ): string {
   const inDev = Object.keys(targets).filter((name) => name !== 'vault')
   const fakes = inDev.map(
@@ -232,8 +250,9 @@ function brokerYaml(
 url: ${url}
 store: sqlite:ledger.db
 policies: .
-identity: [{ issuer: https://idp.test, clients: { jit-cli: human, jit-agent: agent } }]
-groups: [admins, oncall, dba]
+identity:
+  - { issuer: https://idp.test, clients: { jit-cli: human, jit-agent: agent } }
+${identity.map((entry) => `  - ${entry}\n`).join('')}groups: [admins, oncall, dba]
 approvers: [oncall, dba]
 acr: ['urn:mfa']
 tasks: { plan: {}, deploy: {} }

@@ -65,3 +65,11 @@ export function sampleWith(from: string, to: string): string {
   if (!SAMPLE.includes(from)) throw new Error(`not in the sample: ${from}`)
   return SAMPLE.replace(from, to)
 }
+
+/** The sample with more entries under `identity:`, and the groups that they name. */
+export function withIdentity(entries: string): string {
+  return sampleWith('    groups: groups\n', `    groups: groups${entries}\n`).replace(
+    'platform-oncall]',
+    'platform-oncall, shop-pipelines, shop-release]',
+  )
+}
