@@ -35,13 +35,23 @@ export class Approvals {
   /** The requests that wait for this person, oldest first. */
   async waitingFor(session: Session): Promise<ApprovalRequest[]> {
     const waiting = await this.#parts.ledger.read.waiting()
-    const mine = waiting.filter(
-      ({ row }) => row.state === 'pending' && this.#isApprover(session, row),
-    )
+    const mine = waiting.filter(({ row }) => this.#isWanted(session, row))
     const views = await Promise.all(
+      // One whose target is gone can't be shown, and so not be approved.
       mine.map(async ({ row }) => this.#view(row).catch(() => undefined)),
     )
-    return views.filter((view) => view !== undefined)
+    const { id } = session.principal
+    return views
+      .filter((view) => view !== undefined)
+      .filter(({ approvals }) => approvals.every(({ approver }) => approver.id !== id))
+  }
+
+  /** Whether it waits for a group that this person is in. */
+  #isWanted(session: Session, row: GrantRow): boolean {
+    if (row.state !== 'pending') return false
+    const { groups } = session.principal
+    const wanted = obligationOf(row).approvals.some(({ group }) => groups.includes(group))
+    return wanted && this.#isApprover(session, row)
   }
 
   /** @throws JitError `not_found`: also for whom it isn't to see */
@@ -171,13 +181,14 @@ export class Approvals {
     const method = fresh ? 'reauth' : 'session'
     if (this.#permits(session, row, method)) return method
     const acr = this.#wantedSignIn(session, row)
-    const { now } = this.#parts.store
+    const since = Math.floor((this.#parts.store.now() - row.requested_at) / 1000)
     throw new JitError(
       'insufficient_user_authentication',
       'approving this takes a sign-in newer than the request',
       {
         signIn: {
-          max_age: Math.max(0, Math.floor((now() - row.requested_at) / 1000)),
+          // `auth_time` has whole seconds: one less, so that it comes after the request.
+          max_age: Math.max(0, since - 1),
           acr_values: acr === '' || acr === 'none' ? [] : [acr],
         },
       },
@@ -217,7 +228,7 @@ const isOwn = ({ principal }: Session, row: GrantRow) =>
   principal.id === row.principal_id && principal.kind === row.principal_kind
 
 function requireWaiting(row: GrantRow): void {
-  if (row.state === 'pending') return
+  if (row.state === 'pending' && obligationOf(row).approvals.length > 0) return
   const why = isWaiting(row) ? 'is approved already' : `is ${row.state}`
   throw new JitError('grant_ended', `request ${row.id} ${why}: it doesn't wait for approval`)
 }
