@@ -14,6 +14,8 @@ const MARGIN = 60_000
  */
 export function createAuthorizer(options: {
   broker: string
+  /** The copilot that requests are signed for; absent: the person. */
+  agent?: string | undefined
   keystore: () => Promise<Keystore>
   clock: Clock
   paths: Paths

@@ -4,7 +4,7 @@ import { isPrivateTransport } from '../lib/address.ts'
 import { JitError } from '../lib/errors.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import { demandParameters, requireMet, type SignInDemands } from './demands.ts'
-import type { IdentityProvider } from './discovery.ts'
+import { agentParameters, type IdentityProvider } from './discovery.ts'
 import {
   connectProvider,
   type IdentityTokens,
@@ -43,6 +43,7 @@ export async function signInByDevice(flow: {
   try {
     const device = await client.initiateDeviceAuthorization(configuration, {
       ...demandParameters(demands),
+      ...agentParameters(provider),
       scope: scopesOf(provider.scopes),
       code_challenge: await client.calculatePKCECodeChallenge(verifier),
       code_challenge_method: 'S256',

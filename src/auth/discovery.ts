@@ -9,6 +9,10 @@ import { parseJson } from '../protocol/parse.ts'
 export interface IdentityProvider {
   readonly issuer: string
   readonly clientId: string
+  /** As which client copilots sign in; absent where they can't. */
+  readonly agentClientId?: string
+  /** The copilot that signs in, for the provider's page to show; absent: a person does. */
+  readonly agent?: string
   /** Asked for beside the usual ones. */
   readonly scopes: readonly string[]
   /** Hosts beside the issuer's own that its pages may be on. */
@@ -73,6 +77,7 @@ export async function discoverProviders(
           {
             issuer: provider.issuer,
             clientId: clients.human,
+            ...(clients.agent === undefined ? {} : { agentClientId: clients.agent }),
             scopes: provider.scopes,
             verificationHosts: provider.verification_hosts,
           },
@@ -122,4 +127,25 @@ export function chooseProvider(
       hint: `if its operator confirms that, remove it from 'brokers' in ${known.configFile}, then jit login`,
     },
   )
+}
+
+/**
+ * The same provider, for a copilot that signs in as itself.
+ * @throws JitError `broker_failed` where the broker has no client for copilots
+ */
+export function forAgent(provider: IdentityProvider, agent: string): IdentityProvider {
+  const { agentClientId } = provider
+  if (agentClientId !== undefined) return { ...provider, clientId: agentClientId, agent }
+  throw new JitError(
+    'broker_failed',
+    `copilots have no client of their own at ${provider.issuer}`,
+    {
+      hint: `hand your own session on: jit login --agent ${agent} --delegate`,
+    },
+  )
+}
+
+/** What a sign-in says of the copilot it is for. Providers ignore what they don't know (RFC 6749 section 3.1). */
+export function agentParameters({ agent }: IdentityProvider): Record<string, string> {
+  return agent === undefined ? {} : { agent_name: agent }
 }

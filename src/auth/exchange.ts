@@ -6,28 +6,56 @@ import { ID_TOKEN_TYPE, TOKEN_EXCHANGE_GRANT, TokenResponse } from '../protocol/
 import { parseJson } from '../protocol/parse.ts'
 import { createProof, type SessionKey } from './proof.ts'
 
+/** Where a broker exchanges tokens. */
+export function tokenEndpoint(broker: string): URL {
+  return new URL(`${broker}/oauth/token`)
+}
+
 /**
  * Trades an identity token for a session at the broker (RFC 8693), bound to `key` (RFC 9449). With
  * the key of a session it renews that session, with a new key it opens one.
- * @throws JitError the broker's code; `sign_in_failed` for an OAuth error without one; `broker_unreachable`
+ * @param exchange.agent what a copilot is called; absent: the token is a person's
+ * @throws JitError as {@link requestToken}
  */
 export async function exchangeToken(exchange: {
   broker: string
   idToken: string
+  agent?: string | undefined
   key: SessionKey
   now: number
   signal?: AbortSignal
 }): Promise<TokenResponse> {
-  const url = new URL(`${exchange.broker}/oauth/token`)
-  const proof = createProof(exchange.key, { method: 'POST', url, now: exchange.now })
+  const { broker, idToken, agent, key, now, signal } = exchange
+  return requestToken({
+    broker,
+    proof: createProof(key, { method: 'POST', url: tokenEndpoint(broker), now }),
+    form: {
+      subject_token: idToken,
+      subject_token_type: ID_TOKEN_TYPE,
+      ...(agent === undefined ? {} : { agent_name: agent }),
+    },
+    ...(signal ? { signal } : {}),
+  })
+}
+
+/**
+ * One token exchange.
+ * @param exchange.proof by the key that the new token is to be bound to
+ * @throws JitError the broker's code; `sign_in_failed` for an OAuth error without one; `broker_unreachable`
+ */
+export async function requestToken(exchange: {
+  broker: string
+  proof: string
+  form: Readonly<Record<string, string>>
+  signal?: AbortSignal
+}): Promise<TokenResponse> {
   const answer = await send({
     method: 'POST',
-    url,
-    headers: { 'content-type': 'application/x-www-form-urlencoded', dpop: proof },
+    url: tokenEndpoint(exchange.broker),
+    headers: { 'content-type': 'application/x-www-form-urlencoded', dpop: exchange.proof },
     body: new URLSearchParams({
       grant_type: TOKEN_EXCHANGE_GRANT,
-      subject_token: exchange.idToken,
-      subject_token_type: ID_TOKEN_TYPE,
+      ...exchange.form,
     }).toString(),
     ...(exchange.signal ? { signal: exchange.signal } : {}),
   })

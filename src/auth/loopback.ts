@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import * as client from 'openid-client'
 import { JitError } from '../lib/errors.ts'
 import { demandParameters, requireMet, type SignInDemands } from './demands.ts'
-import type { IdentityProvider } from './discovery.ts'
+import { agentParameters, type IdentityProvider } from './discovery.ts'
 import {
   connectProvider,
   type IdentityTokens,
@@ -71,6 +71,7 @@ async function addressOf(flow: {
 }): Promise<URL> {
   return client.buildAuthorizationUrl(flow.configuration, {
     ...demandParameters(flow.demands),
+    ...agentParameters(flow.provider),
     redirect_uri: flow.redirect.href,
     scope: scopesOf(flow.provider.scopes),
     // OpenID Connect Core section 11: a refresh token is given only after consent.

@@ -12,6 +12,8 @@ import { fieldsOf, type StoredSession, writeSession } from './session.ts'
  */
 export async function openSession(signIn: {
   broker: string
+  /** The copilot that was signed in; absent: the person. */
+  agent?: string | undefined
   provider: IdentityProvider
   tokens: IdentityTokens
   flow: NonNullable<StoredSession['flow']>
@@ -19,17 +21,19 @@ export async function openSession(signIn: {
   clock: Clock
   signal: AbortSignal
 }): Promise<StoredSession> {
-  const { broker, provider, tokens, clock } = signIn
+  const { broker, agent, provider, tokens, clock } = signIn
   const key = newSessionKey()
   const response = await exchangeToken({
     broker,
     idToken: tokens.idToken,
+    agent,
     key,
     now: clock.now(),
     signal: signIn.signal,
   })
   const session: StoredSession = {
     broker,
+    ...(agent === undefined ? {} : { agent }),
     issuer: provider.issuer,
     client_id: provider.clientId,
     flow: signIn.flow,

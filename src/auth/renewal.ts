@@ -10,9 +10,11 @@ import { exchangeToken } from './exchange.ts'
 import { tryLock, type Unlock } from './lock.ts'
 import type { IdentityTokens } from './provider.ts'
 import {
+  entryName,
   fieldsOf,
   readSession,
   removeSession,
+  type SessionName,
   type StoredSession,
   writeSession,
 } from './session.ts'
@@ -22,25 +24,27 @@ const MARGIN = 60_000
 /** How long to wait for another process's renewal. Milliseconds. */
 const PATIENCE = 30_000
 
-export interface SessionSource {
-  readonly broker: string
+export interface SessionSource extends SessionName {
   readonly keystore: Keystore
   readonly clock: Clock
   readonly paths: Paths
 }
 
 /**
- * The session at a broker with a token that is good for a minute yet, renewed through the
- * provider's refresh token if need be: by one process at a time, because a refresh token that is
+ * The session with a token that is good for `margin` yet (a minute, in milliseconds), renewed through
+ * the provider's refresh token if need be: by one process at a time, because a refresh token that is
  * used twice ends the sign-in (RFC 9700 section 4.14).
  * @throws JitError `not_signed_in`, `session_ended`, `issuer_unreachable`, `broker_unreachable`, `keystore_failed`
  */
-export async function currentSession(source: SessionSource): Promise<StoredSession> {
+export async function currentSession(
+  source: SessionSource,
+  margin = MARGIN,
+): Promise<StoredSession> {
   return patiently(source.clock, async () => {
     const session = await requireSession(source)
-    if (isFresh(session, source.clock)) return session
+    if (left(session, source.clock) > margin) return session
     const unlock = await lockOf(source)
-    return unlock && (await renewLocked(source).finally(unlock))
+    return unlock && (await renewLocked(source, session.access_token).finally(unlock))
   })
 }
 
@@ -85,18 +89,27 @@ async function patiently<T>(clock: Clock, attempt: () => Promise<T | undefined>)
   })
 }
 
-async function requireSession({ keystore, broker }: SessionSource): Promise<StoredSession> {
-  const session = await readSession(keystore, broker)
+async function requireSession(source: SessionSource): Promise<StoredSession> {
+  const session = await readSession(source.keystore, source)
   if (session) return session
-  throw new JitError('not_signed_in', `not signed in at ${broker}`, { hint: 'jit login' })
+  const { broker, agent } = source
+  const who = agent === undefined ? '' : `${agent}: `
+  throw new JitError('not_signed_in', `${who}not signed in at ${broker}`, { hint: wayBack(source) })
 }
 
-function isFresh(session: StoredSession, clock: Clock): boolean {
-  return session.access_token_expires_at - clock.now() > MARGIN
+/** How the session can be had again. */
+function wayBack({ agent }: SessionName): string {
+  return agent === undefined ? 'jit login' : `jit login --agent ${agent}`
 }
 
-async function lockOf({ broker, paths }: SessionSource): Promise<Unlock | undefined> {
-  const name = createHash('sha256').update(broker).digest('hex').slice(0, 16)
+/** Milliseconds that its token is good for yet. */
+function left(session: StoredSession, clock: Clock): number {
+  return session.access_token_expires_at - clock.now()
+}
+
+async function lockOf(source: SessionSource): Promise<Unlock | undefined> {
+  const { paths } = source
+  const name = createHash('sha256').update(entryName(source)).digest('hex').slice(0, 16)
   const file = join(paths.data, `renewal-${name}.lock`)
   try {
     await mkdir(paths.data, { recursive: true, mode: 0o700 })
@@ -106,16 +119,17 @@ async function lockOf({ broker, paths }: SessionSource): Promise<Unlock | undefi
   }
 }
 
-async function renewLocked(source: SessionSource): Promise<StoredSession> {
-  const { keystore, broker, clock } = source
+/** @param seen the token that is to be replaced */
+async function renewLocked(source: SessionSource, seen: string): Promise<StoredSession> {
+  const { keystore, clock } = source
   const session = await requireSession(source)
   // Another process may have renewed it between our look and our lock.
-  if (isFresh(session, clock)) return session
+  if (session.access_token !== seen && left(session, clock) > MARGIN) return session
   try {
     return await renew(session, source)
   } catch (thrown) {
     const error = JitError.from(thrown)
-    if (ENDS.includes(error.code)) await removeSession(keystore, broker)
+    if (ENDS.includes(error.code)) await removeSession(keystore, source)
     const usable = session.access_token_expires_at > clock.now()
     if (usable && OUT_OF_REACH.includes(error.code)) return session
     throw error
@@ -132,6 +146,7 @@ const OUT_OF_REACH: readonly ErrorCode[] = [
 ]
 
 async function renew(session: StoredSession, source: SessionSource): Promise<StoredSession> {
+  if (session.delegated) return renewDelegated(session, source)
   const tokens = await refresh(session)
   const kept = { ...session, refresh_token: tokens.refreshToken ?? session.refresh_token ?? '' }
   // Before anything else can fail: the old refresh token is spent.
@@ -145,11 +160,28 @@ async function renew(session: StoredSession, source: SessionSource): Promise<Sto
 
 /** The key of a session renews it. */
 async function exchange(
-  { broker, jwk }: StoredSession,
+  { broker, agent, jwk }: StoredSession,
   { idToken, clock }: { idToken: string; clock: Clock },
 ) {
-  const response = await exchangeToken({ broker, idToken, key: jwk, now: clock.now() })
-  return fieldsOf(response, clock.now())
+  const now = clock.now()
+  return fieldsOf(await exchangeToken({ broker, idToken, agent, key: jwk, now }), clock.now())
+}
+
+/**
+ * A delegated session goes on with the person's, as long as that one does: where it rests here too,
+ * it is renewed first, so that it doesn't end because only its copilot was at work.
+ */
+async function renewDelegated(
+  session: StoredSession,
+  source: SessionSource,
+): Promise<StoredSession> {
+  const { broker, keystore, clock, paths } = source
+  await currentSession({ broker, keystore, clock, paths }, Number.POSITIVE_INFINITY).catch(() => {})
+  const { exchangeOwnToken } = await import('./delegate.ts')
+  const fields = await exchangeOwnToken(session, clock).catch(asEndOfSession)
+  const renewed = { ...session, ...fields }
+  await writeSession(keystore, renewed)
+  return renewed
 }
 
 async function refresh(session: StoredSession) {

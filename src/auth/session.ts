@@ -2,13 +2,17 @@ import * as v from 'valibot'
 import type { Keystore } from '../keystore/keystore.ts'
 import type { TokenResponse } from '../protocol/oauth.ts'
 import { parseJson } from '../protocol/parse.ts'
-import { Principal } from '../protocol/principal.ts'
+import { AgentName, Principal } from '../protocol/principal.ts'
 import { Timestamp } from '../protocol/values.ts'
 import { SessionKey } from './proof.ts'
 
 /** A sign-in at one broker, as the keystore holds it. */
 export const StoredSession = v.object({
   broker: v.string(),
+  /** The copilot whose session it is; absent: the person's. */
+  agent: v.exactOptional(AgentName),
+  /** Handed on by the person's session at the same broker, which it goes on with. */
+  delegated: v.exactOptional(v.literal(true)),
   issuer: v.string(),
   client_id: v.string(),
   /** How a person signed in, and does again; absent where none did. */
@@ -24,29 +28,38 @@ export const StoredSession = v.object({
 })
 export type StoredSession = v.InferOutput<typeof StoredSession>
 
-const nameOf = (broker: string) => `session:${broker}`
+/** Which session: the person's at a broker, or that of a copilot there. */
+export interface SessionName {
+  readonly broker: string
+  readonly agent?: string | undefined
+}
+
+/** What the keystore knows it by: each its own, so that none takes another's place. */
+export function entryName({ broker, agent }: SessionName): string {
+  return agent === undefined ? `session:${broker}` : `session:${broker}#${agent}`
+}
 
 /**
- * The session at `broker`, if there is one.
+ * The session of that name, if there is one.
  * @throws JitError `keystore_failed`
  */
 export async function readSession(
   keystore: Keystore,
-  broker: string,
+  name: SessionName,
 ): Promise<StoredSession | undefined> {
-  const text = await keystore.get(nameOf(broker))
+  const text = await keystore.get(entryName(name))
   if (text === undefined) return undefined
   return parseJson(StoredSession, text, { what: 'the stored session', code: 'keystore_failed' })
 }
 
 /** @throws JitError `keystore_failed` */
 export async function writeSession(keystore: Keystore, session: StoredSession): Promise<void> {
-  await keystore.set(nameOf(session.broker), JSON.stringify(session))
+  await keystore.set(entryName(session), JSON.stringify(session))
 }
 
 /** @throws JitError `keystore_failed` */
-export async function removeSession(keystore: Keystore, broker: string): Promise<void> {
-  await keystore.delete(nameOf(broker))
+export async function removeSession(keystore: Keystore, name: SessionName): Promise<void> {
+  await keystore.delete(entryName(name))
 }
 
 /** What a token response says of the session, in the keystore's terms. */

@@ -56,12 +56,12 @@ function noPerson(signIn: SignInObligation): JitError {
 }
 
 async function providerOf(
-  { broker, issuer, client_id }: StoredSession,
+  { broker, agent, issuer, client_id }: StoredSession,
   signal: AbortSignal,
 ): Promise<IdentityProvider> {
   const providers = await discoverProviders(broker, signal)
   const same = providers.find((provider) => provider.issuer === issuer)
-  if (same) return { ...same, clientId: client_id }
+  if (same) return { ...same, clientId: client_id, ...(agent === undefined ? {} : { agent }) }
   const message = `${broker} no longer signs people in through ${issuer}`
   throw new JitError('issuer_changed', message, { hint: 'jit login' })
 }

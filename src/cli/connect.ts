@@ -3,6 +3,7 @@ import { brokerUrl } from '../auth/discovery.ts'
 import type { Authorizer } from '../client/authorizer.ts'
 import { type BrokerClient, createBrokerClient } from '../client/broker.ts'
 import { JitError } from '../lib/errors.ts'
+import { chosenAgent } from './agent.ts'
 import type { Deps } from './deps.ts'
 
 /** A broker as a command reaches it, in the name of whoever is signed in. */
@@ -50,13 +51,14 @@ export async function requireBroker(deps: Deps): Promise<string> {
 }
 
 /**
- * The broker with the session there; a session that is missing shows at the first request.
+ * The broker with the session there, the person's or that of the copilot `JIT_AGENT`; a session that is missing shows at the first request.
  * @throws JitError as {@link requireBroker}
  */
 export async function connect(deps: Deps): Promise<Connection> {
   const broker = await requireBroker(deps)
   const { keystore, clock, paths, interrupted } = deps
-  const authorizer = createAuthorizer({ broker, keystore, clock, paths })
+  const agent = chosenAgent(deps.env)
+  const authorizer = createAuthorizer({ broker, agent, keystore, clock, paths })
   const client = createBrokerClient({ broker, authorizer, signal: interrupted })
   return { broker, authorizer, client }
 }

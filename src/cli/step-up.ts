@@ -3,6 +3,7 @@ import { formatDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import type { SignInObligation } from '../protocol/obligation.ts'
+import { chosenAgent } from './agent.ts'
 import type { Deps } from './deps.ts'
 import { signIn } from './sign-in.ts'
 import { symbolsFor } from './symbols.ts'
@@ -33,7 +34,7 @@ export async function stepUp(options: {
   const symbols = symbolsFor(deps.env)
   const keystore = await deps.keystore()
   const session = await signInAgain({
-    source: { broker, keystore, clock, paths },
+    source: { broker, agent: chosenAgent(deps.env), keystore, clock, paths },
     signIn: wanted,
     ...(options.nonce === undefined ? {} : { nonce: options.nonce }),
     authenticate: async ({ provider, flow, demands, name }) => {

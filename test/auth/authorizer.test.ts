@@ -111,7 +111,7 @@ test('a proof is for one request: method, address without query, token, its own 
     url: new URL('wss://jit.dev/v1/lifeline'),
   })
   expect(decode((line.dpop ?? '').split('.')[1] ?? '').htu).toBe('https://jit.dev/v1/lifeline')
-  expect(await readSession(keystore, broker)).toBeDefined()
+  expect(await readSession(keystore, { broker })).toBeDefined()
 })
 
 test('a token about to end is renewed once for all requests of a process', async () => {
@@ -121,7 +121,7 @@ test('a token about to end is renewed once for all requests of a process', async
   const answers = await Promise.all([ask(), ask(), ask()])
   expect(answers.map(({ authorization }) => authorization)).toEqual(Array(3).fill('DPoP new'))
   expect(exchanges).toBe(1)
-  expect(await readSession(keystore, broker)).toMatchObject({ refresh_token: 'rt-2' })
+  expect(await readSession(keystore, { broker })).toMatchObject({ refresh_token: 'rt-2' })
 })
 
 test('nobody signed in is said so, with the way on', async () => {
@@ -135,7 +135,7 @@ test('a provider out of reach uses up the token’s last minute, then says so', 
   expect((await (await signedIn(gone, MINUTE / 2)).ask()).authorization).toBe('DPoP old')
   const { keystore, ask } = await signedIn(gone, -1)
   await expect(ask()).rejects.toMatchObject({ code: 'issuer_unreachable' })
-  expect(await readSession(keystore, broker)).toBeDefined()
+  expect(await readSession(keystore, { broker })).toBeDefined()
 })
 
 test('a refresh token that the provider no longer takes ends the session here', async () => {
@@ -143,7 +143,7 @@ test('a refresh token that the provider no longer takes ends the session here', 
   provider.tokens = [{ status: 400, body: { error: 'invalid_grant' } }]
   const { keystore, ask } = await signedIn(provider, -1)
   await expect(ask()).rejects.toMatchObject({ code: 'not_signed_in', hint: 'jit login' })
-  expect(await readSession(keystore, broker)).toBeUndefined()
+  expect(await readSession(keystore, { broker })).toBeUndefined()
 })
 
 test('a provider that renews without an identity token is told apart', async () => {
@@ -158,7 +158,7 @@ test('a provider that renews without an identity token is told apart', async () 
 
 test('a session without a refresh token ends with its token', async () => {
   const keystore = await signedIn({ issuer: 'https://idp.dev' }, -1)
-  const session = await readSession(keystore.keystore, broker)
+  const session = await readSession(keystore.keystore, { broker })
   if (!session) throw new Error('expected a session')
   const { refresh_token: _, ...rest } = session
   await writeSession(keystore.keystore, rest)
@@ -171,7 +171,7 @@ test('a broker that fails after the refresh costs nothing: the next refresh toke
   exchange = { status: 503, body: {} }
   const { keystore, ask } = await signedIn(provider, -1)
   await expect(ask()).rejects.toMatchObject({ code: 'broker_failed' })
-  expect(await readSession(keystore, broker)).toMatchObject({ refresh_token: 'rt-2' })
+  expect(await readSession(keystore, { broker })).toMatchObject({ refresh_token: 'rt-2' })
 })
 
 test('a process killed while it renewed holds the others up for five seconds at most', async () => {

@@ -19,7 +19,7 @@ afterEach(() => home[Symbol.dispose]())
 /** Has the clock of the stored token run out, as a quarter of an hour does. */
 async function expireToken(): Promise<string> {
   const keystore = await openKeystore({ env: home.env, paths: pathsFrom(home.env) })
-  const session = await readSession(keystore, plane.broker)
+  const session = await readSession(keystore, plane)
   if (!session) throw new Error('nobody is signed in')
   await writeSession(keystore, { ...session, access_token_expires_at: 0 })
   return session.access_token

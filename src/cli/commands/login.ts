@@ -7,6 +7,12 @@ export interface LoginOptions {
   readonly fresh?: boolean
   readonly acr?: readonly string[]
   readonly yes?: boolean
+  readonly agent?: string
+  readonly delegate?: boolean
+  readonly task?: readonly string[]
+  readonly env?: readonly string[]
+  readonly target?: readonly string[]
+  readonly ttl?: string
   readonly json?: boolean
 }
 
@@ -20,6 +26,12 @@ export function registerLogin(program: Command, deps: Deps, exit: (code: number)
     .option('--fresh', 'sign in anew, and go on with the session that is there')
     .option('--acr <value>', 'the same, with this authentication context; may be repeated', append)
     .option('--yes', 'trust a broker that is new to this machine, without asking')
+    .option('--agent <name>', 'sign a copilot in as itself, beside you')
+    .option('--delegate', 'hand your session on to it, without a sign-in')
+    .option('--task <task>', 'with --delegate: only this task; may be repeated', append)
+    .option('--env <environment>', 'only this environment; may be repeated', append)
+    .option('--target <target>', 'only this target; may be repeated', append)
+    .option('--ttl <duration>', 'for how long at most, such as 1h')
     .option('--json', 'print one JSON event a line')
     .action(async (broker: string | undefined, options: LoginOptions) =>
       exit(await runLogin({ ...options, ...(broker && { broker }) }, deps)),
@@ -28,30 +40,46 @@ export function registerLogin(program: Command, deps: Deps, exit: (code: number)
 
 const append = (value: string, before: readonly string[] = []) => [...before, value]
 
-/** Finds the broker's identity provider, signs in there, and opens a session at the broker. */
+/** Signs in, or hands the session that is there on to a copilot. */
 export async function runLogin(
   options: LoginOptions & { broker?: string },
   deps: Deps,
 ): Promise<number> {
+  const { actingAs, chosenAgent } = await import('../agent.ts')
+  const { checkDelegation, delegate } = await import('../delegation.ts')
+  const agent = chosenAgent(actingAs(deps, options.agent).env)
+  checkDelegation(options, agent)
+  const broker = await chosenBroker(options.broker, deps)
+  if (options.delegate && agent !== undefined) await delegate(options, { broker, agent, deps })
+  else await signInAt(broker, { options, agent, deps })
+  return 0
+}
+
+/** Finds the broker's identity provider, signs in there, and opens a session at the broker. */
+async function signInAt(
+  broker: string,
+  how: { options: LoginOptions & { broker?: string }; agent: string | undefined; deps: Deps },
+): Promise<void> {
+  const { options, agent, deps } = how
+  const { forAgent } = await import('../../auth/discovery.ts')
   const { trustedProvider } = await import('../trust.ts')
   const { signIn } = await import('../sign-in.ts')
   const { openSession } = await import('../../auth/open-session.ts')
   const { signInAgain } = await import('../../auth/step-up.ts')
   const { rememberBroker } = await import('../config-edit.ts')
-  const broker = await chosenBroker(options.broker, deps)
-  const provider = await trustedProvider(broker, { yes: options.yes ?? false, deps })
+  const trusted = await trustedProvider(broker, { yes: options.yes ?? false, deps })
+  const provider = agent === undefined ? trusted : forAgent(trusted, agent)
   const keystore = await deps.keystore()
   const demands = demandsOf(options)
   const tokens = await signIn(provider, { options: { ...options, demands }, deps })
   const { clock, paths, interrupted: signal } = deps
   const flow = options.browser ? 'browser' : 'device'
-  const opening = { broker, provider, tokens, flow, keystore, clock, signal } as const
+  const opening = { broker, agent, provider, tokens, flow, keystore, clock, signal } as const
   const again = Object.keys(demands).length > 0
   const session = again ? await signInAgain({ ...opening, paths }) : await openSession(opening)
   const current = options.broker !== undefined || !deps.env.JIT_BROKER
   await rememberBroker(deps.paths, { url: broker, issuer: provider.issuer, current })
   await announce(session, { json: options.json ?? false, deps })
-  return 0
 }
 
 /** Either flag is for going on where policy stopped: neither is a wish for a sign-in of just any age. */
@@ -91,4 +119,6 @@ async function announce(
   deps.io.note(
     `${deps.io.style.green('✓')} signed in at ${broker} as ${escapeForDisplay(principal.name)}`,
   )
+  if (session.agent === undefined) return
+  deps.io.note(`  ${deps.io.style.bold(`JIT_AGENT=${session.agent}`)} has every command act as it`)
 }

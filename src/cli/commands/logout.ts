@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
+import type { SessionName } from '../../auth/session.ts'
 import { JitError } from '../../lib/errors.ts'
 import type { Deps } from '../deps.ts'
 
 export interface LogoutOptions {
+  readonly agent?: string
   readonly json?: boolean
 }
 
@@ -10,34 +12,38 @@ export function registerLogout(program: Command, deps: Deps, exit: (code: number
   program
     .command('logout')
     .description('end the session at the broker with all its grants, and forget it here')
+    .option('--agent <name>', 'the session of this copilot, instead of your own')
     .option('--json', 'print one JSON object')
     .action(async (options: LogoutOptions) => exit(await runLogout(options, deps)))
 }
 
 /** Ends the session at broker and provider; what this machine holds of it goes in any case. */
-export async function runLogout(options: LogoutOptions, deps: Deps): Promise<number> {
+export async function runLogout(options: LogoutOptions, given: Deps): Promise<number> {
+  const { actingAs, chosenAgent } = await import('../agent.ts')
+  const deps = actingAs(given, options.agent)
   const { requireBroker } = await import('../connect.ts')
   const { readSession, removeSession } = await import('../../auth/session.ts')
   const broker = await requireBroker(deps)
   const keystore = await deps.keystore()
-  const stored = await readSession(keystore, broker).catch((thrown) => {
+  const name = { broker, agent: chosenAgent(deps.env) }
+  const stored = await readSession(keystore, name).catch((thrown) => {
     // One that can't be read can still be forgotten.
     if (JitError.from(thrown).code !== 'keystore_failed') throw thrown
     return undefined
   })
-  const ended = stored !== undefined && (await endEverywhere(broker, deps))
-  await removeSession(keystore, broker)
-  report({ broker, known: stored !== undefined, ended }, { json: options.json ?? false, deps })
+  const ended = stored !== undefined && (await endEverywhere(name, deps))
+  await removeSession(keystore, name)
+  report({ ...name, known: stored !== undefined, ended }, { json: options.json ?? false, deps })
   return 0
 }
 
-async function endEverywhere(broker: string, deps: Deps): Promise<boolean> {
+async function endEverywhere(name: SessionName, deps: Deps): Promise<boolean> {
   const { currentSession } = await import('../../auth/renewal.ts')
   const { endAtBroker, endAtProvider } = await import('../../auth/sign-out.ts')
   const { clock, paths } = deps
   const keystore = await deps.keystore()
   // The broker takes the word of a token that is still good only, so it may have to be renewed.
-  const session = await currentSession({ broker, keystore, clock, paths }).catch(() => undefined)
+  const session = await currentSession({ ...name, keystore, clock, paths }).catch(() => undefined)
   if (!session) return false
   const ended = await endAtBroker(session, clock)
   await endAtProvider(session)
@@ -45,15 +51,18 @@ async function endEverywhere(broker: string, deps: Deps): Promise<boolean> {
 }
 
 function report(
-  outcome: { broker: string; known: boolean; ended: boolean },
+  outcome: SessionName & { known: boolean; ended: boolean },
   { json, deps }: { json: boolean; deps: Deps },
 ): void {
-  const { broker, known, ended } = outcome
+  const { broker, agent, known, ended } = outcome
   if (json) {
     deps.io.out(JSON.stringify({ broker, signed_out: known, ended_at_broker: ended }))
     return
   }
-  if (!known) deps.io.note(`not signed in at ${broker}`)
-  else if (ended) deps.io.note(`signed out of ${broker}; any grants of this session end with it`)
-  else deps.io.note(`forgotten here; ${broker} could not be told and ends the session by itself`)
+  const who = agent === undefined ? '' : `${agent}: `
+  if (!known) deps.io.note(`${who}not signed in at ${broker}`)
+  else if (ended)
+    deps.io.note(`${who}signed out of ${broker}; any grants of this session end with it`)
+  else
+    deps.io.note(`${who}forgotten here; ${broker} could not be told and ends the session by itself`)
 }

@@ -3,6 +3,7 @@ import type { BrokerClient } from '../../client/broker.ts'
 import { JitError } from '../../lib/errors.ts'
 import type { ApprovalRequests } from '../../protocol/approval.ts'
 import type { Grant, GrantState } from '../../protocol/grant.ts'
+import type { Principal } from '../../protocol/principal.ts'
 import type { Deps } from '../deps.ts'
 import type { Exit } from '../program.ts'
 
@@ -26,7 +27,7 @@ export function registerStatus(program: Command, deps: Deps, exit: Exit): void {
 export async function runStatus(options: StatusOptions, deps: Deps): Promise<number> {
   const { connect } = await import('../connect.ts')
   const { client } = await connect(deps)
-  const [{ principal, session_expires_at }, known, { requests, unacknowledged }] =
+  const [{ principal, session_expires_at, ceiling }, known, { requests, unacknowledged }] =
     await Promise.all([client.whoami(), client.grants('mine'), approvalsOf(client)])
   const inState = (states: readonly GrantState[]) =>
     known
@@ -36,15 +37,17 @@ export async function runStatus(options: StatusOptions, deps: Deps): Promise<num
   const pending = inState(WAITING)
   if (options.json) {
     const status = { principal, session_expires_at, grants, pending, approvals: requests }
-    deps.io.out(JSON.stringify({ ...status, unacknowledged }))
+    deps.io.out(JSON.stringify({ ...status, unacknowledged, ...(ceiling && { ceiling }) }))
     return 0
   }
   const { escapeForDisplay } = await import('../../lib/escape.ts')
   const { formatDuration } = await import('../../lib/duration.ts')
   const left = formatDuration((Date.parse(session_expires_at) - deps.clock.now()) / 1000)
   deps.io.out(
-    `signed in at ${client.url} as ${escapeForDisplay(principal.name)} for another ${left}`,
+    `signed in at ${client.url} as ${escapeForDisplay(nameOf(principal))} for another ${left}`,
   )
+  const { ceilingLines } = await import('../ceiling-text.ts')
+  for (const line of ceilingLines(ceiling ?? {})) deps.io.out(escapeForDisplay(line))
   if (grants.length === 0) deps.io.out('no live grants')
   await printGrants(grants, { title: '', deps })
   const asked = counted(pending.length, 'request of mine', 'requests of mine')
@@ -53,6 +56,10 @@ export async function runStatus(options: StatusOptions, deps: Deps): Promise<num
   const broken = counted(unacknowledged.length, 'broken glass', 'broken glasses')
   await printGrants(unacknowledged, { title: `${broken} to look into: jit acknowledge`, deps })
   return 0
+}
+
+function nameOf({ kind, name, owner }: Principal): string {
+  return kind === 'human' ? name : `${name} (${kind}${owner === undefined ? '' : ` of ${owner}`})`
 }
 
 /** Who may approve nothing has nothing that waits. */

@@ -3,6 +3,7 @@ import type { WhoAmI } from '../../protocol/principal.ts'
 import type { Deps } from '../deps.ts'
 
 export interface WhoamiOptions {
+  readonly agent?: string
   readonly json?: boolean
 }
 
@@ -10,22 +11,25 @@ export function registerWhoami(program: Command, deps: Deps, exit: (code: number
   program
     .command('whoami')
     .description('say who you are to the broker')
+    .option('--agent <name>', 'what this copilot is, instead of you')
     .option('--json', 'print one JSON object')
     .action(async (options: WhoamiOptions) => exit(await runWhoami(options, deps)))
 }
 
 /** Asks the broker who it takes this machine's user for. */
 export async function runWhoami(options: WhoamiOptions, deps: Deps): Promise<number> {
+  const { actingAs } = await import('../agent.ts')
   const { connect } = await import('../connect.ts')
-  const { client } = await connect(deps)
+  const { client } = await connect(actingAs(deps, options.agent))
   const answer = await client.whoami()
   if (options.json) {
-    const { principal, broker, session_expires_at } = answer
-    deps.io.out(JSON.stringify({ principal, broker, session_expires_at }))
+    deps.io.out(JSON.stringify(answer))
     return 0
   }
   const { escapeForDisplay } = await import('../../lib/escape.ts')
-  for (const line of describe(answer)) deps.io.out(escapeForDisplay(line))
+  const { ceilingLines } = await import('../ceiling-text.ts')
+  for (const line of [...describe(answer), ...ceilingLines(answer.ceiling ?? {})])
+    deps.io.out(escapeForDisplay(line))
   return 0
 }
 
