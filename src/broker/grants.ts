@@ -3,8 +3,8 @@ import { JitError } from '../lib/errors.ts'
 import type { Approval } from '../protocol/approval.ts'
 import type { EndedBy, Receipt } from '../protocol/grant.ts'
 import type { Principal } from '../protocol/principal.ts'
-import type { GrantRequest } from '../protocol/request.ts'
-import { hashOfSubject, subjectOf } from './approval-subject.ts'
+import type { ClaimedContext, GrantRequest } from '../protocol/request.ts'
+import { asShown, hashOfSubject, subjectOf } from './approval-subject.ts'
 import type { BrokerParts } from './broker.ts'
 import { Deadlines } from './deadlines.ts'
 import { Decider, type Evidence, evidenceOf } from './decider.ts'
@@ -19,6 +19,7 @@ import {
 } from './issuer.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
 import { approvalView, isWaiting, type LedgerGrant } from './ledger/rows.ts'
+import { Renewals } from './renewal.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { GrantRow } from './store/schema.ts'
 
@@ -51,6 +52,7 @@ export class Grants {
   readonly #decider: Decider
   readonly #deadlines: Deadlines
   readonly #issuer: Issuer
+  readonly #renewals: Renewals
   readonly #one = new Exclusively()
   #listener: GrantListener = { ended() {}, decided() {}, refused() {} }
   #draining = false
@@ -72,6 +74,13 @@ export class Grants {
       exclusively: (grant, work) => this.#one.run(grant, work),
       admit: () => this.#admit(),
       activated: (grant, expiresAt) => this.#watchDeadline(grant, expiresAt),
+    })
+    this.#renewals = new Renewals({
+      ...parts,
+      decider: this.#decider,
+      end: (grant, ending) => this.end(grant, ending),
+      evidence: (request, row, approvals) => this.evidence(request, row, approvals),
+      renewed: (grant, expiresAt) => this.#watchDeadline(grant, expiresAt),
     })
   }
 
@@ -117,6 +126,16 @@ export class Grants {
     return this.#issue(grant, () => this.#issuer.proceed(sid, grant))
   }
 
+  /** Moves a deadline: {@link Renewals.renew}, one thing at a time for each grant. */
+  renew(sid: string, grant: string): Promise<number> {
+    return this.#issue(grant, () => this.#renewals.renew(sid, grant))
+  }
+
+  /** The client stands elsewhere: {@link Renewals.moved}, one thing at a time for each grant. */
+  moved(sid: string, grant: string, claimed: ClaimedContext): Promise<void> {
+    return this.#one.run(grant, () => this.#renewals.moved(sid, grant, claimed))
+  }
+
   /** A request goes on without the connection that asked. */
   async detach(grant: string): Promise<void> {
     if (!(await this.#parts.ledger.requests.detach(grant))) {
@@ -134,10 +153,18 @@ export class Grants {
     this.#listener.decided(grant)
   }
 
-  /** What is known of a request beside its client's word; with a row, its approvals too. */
-  async evidence(request: ResolvedRequest, row?: GrantRow): Promise<Evidence> {
-    const approvals = row ? await this.#parts.ledger.read.approvals(row.id) : []
-    const subjectHash = row ? hashOfSubject(subjectOf(row, request)) : ''
+  /**
+   * What is known of a request beside its client's word; with a row, its approvals too.
+   * @param notBefore approvals given earlier don't count: milliseconds since the epoch
+   */
+  async evidence(
+    request: ResolvedRequest,
+    row?: GrantRow,
+    { notBefore = 0 }: { notBefore?: number } = {},
+  ): Promise<Evidence> {
+    const given = row ? await this.#parts.ledger.read.approvals(row.id) : []
+    const approvals = given.filter(({ at }) => at >= notBefore)
+    const subjectHash = row ? hashOfSubject(subjectOf(row, asShown(row, request))) : ''
     const forge = await this.#parts.forge?.check(request.context.claimed)
     return evidenceOf(approvals, { subjectHash, forge })
   }
@@ -187,7 +214,7 @@ export class Grants {
     failpoint('revoke:recorded')
     this.#deadlines.forget(grant)
     revoker.undo(leases)
-    this.#listener.ended(grant, { by: ending.by, reason: REASONS[ending.by] })
+    this.#listener.ended(grant, { by: ending.by, reason: ending.reason ?? REASONS[ending.by] })
     return true
   }
 

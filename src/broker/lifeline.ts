@@ -182,6 +182,12 @@ export class Lifeline {
       case 'received':
         this.#own(message.grant)
         return this.#parts.grants.received(message.grant)
+      case 'renew':
+        this.#own(message.grant)
+        return this.#renew(message.grant)
+      case 'context':
+        this.#own(message.grant)
+        return this.#parts.grants.moved(this.sid, message.grant, message.claimed)
       case 'suspend':
         this.#own(message.grant)
         this.#pongsSinceSuspend = 0
@@ -325,6 +331,11 @@ export class Lifeline {
       expires_at: toTimestamp(handover.expiresAt),
       credentials: [...handover.credentials],
     })
+  }
+
+  async #renew(grant: string): Promise<void> {
+    const expiresAt = await this.#parts.grants.renew(this.sid, grant)
+    this.#send({ type: 'renewed', grant, expires_at: toTimestamp(expiresAt) })
   }
 
   async #release({ grant, outcome }: Extract<ClientMessage, { type: 'release' }>): Promise<void> {

@@ -20,6 +20,8 @@ import { principalOf } from './rows.ts'
 /** What an ended grant was ended by, and what is known of it. */
 export interface Ending {
   readonly by: EndedBy
+  /** For the client, where more can be said than by what. */
+  readonly reason?: string
   /** For the audit log: the command's outcome, who revoked. */
   readonly detail?: Readonly<Record<string, unknown>>
   /** Who ended it, where that isn't the grant's own principal. */

@@ -7,6 +7,7 @@ import { GrantLedger } from './grant-ledger.ts'
 import { LeaseLedger } from './lease-ledger.ts'
 import { LeaseTransitions } from './lease-transitions.ts'
 import { LedgerReader } from './ledger-reader.ts'
+import { RenewalLedger } from './renewal-ledger.ts'
 import { RequestLedger } from './request-ledger.ts'
 
 /** All that is granted, and what became of it: the truth that targets are measured against. */
@@ -15,6 +16,7 @@ export interface Ledger {
   readonly id: string
   readonly grants: GrantLedger
   readonly requests: RequestLedger
+  readonly renewals: RenewalLedger
   readonly leases: LeaseLedger
   readonly read: LedgerReader
 }
@@ -49,6 +51,7 @@ export async function openLedger(parts: {
     id,
     grants: new GrantLedger({ ...parts, leases }),
     requests: new RequestLedger({ ...parts, leases }),
+    renewals: new RenewalLedger(parts),
     leases: new LeaseLedger(parts),
     read: new LedgerReader(parts),
   }
