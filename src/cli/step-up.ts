@@ -51,7 +51,7 @@ export async function stepUp(options: {
 
 function inWords({ max_age, acr_values }: SignInObligation): string {
   const age = max_age > 0 ? ` of the last ${formatDuration(max_age)}` : ' of right now'
-  return `a sign-in${age}${acr_values.length > 0 ? `, by ${acr_values.join(' or ')}` : ''}`
+  return `a sign-in${age}${acr_values.length > 0 ? `, with ${acr_values.join(' or ')}` : ''}`
 }
 
 function byHand({ acr_values }: SignInObligation): string {
