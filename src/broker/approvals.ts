@@ -9,16 +9,10 @@ import type { BrokerParts } from './broker.ts'
 import { authenticationOf, evidenceOf } from './decider.ts'
 import type { Grants } from './grants.ts'
 import { requestLapsed } from './issuer.ts'
-import {
-  approvalView,
-  grantView,
-  isWaiting,
-  type LedgerGrant,
-  obligationOf,
-  principalOf,
-} from './ledger/rows.ts'
+import { approvalView, grantView, isWaiting, obligationOf, principalOf } from './ledger/rows.ts'
 import type { Session } from './sessions.ts'
 import type { ApprovalRow, GrantRow } from './store/schema.ts'
+import { isTrigger } from './trigger.ts'
 
 interface ApprovalParts extends BrokerParts {
   readonly grants: Grants
@@ -155,7 +149,9 @@ export class Approvals {
 
   /** Whether policy would have this person approve, signed in as well as they could. */
   #isApprover(session: Session, row: GrantRow): boolean {
-    if (session.principal.kind !== 'human' || isOwn(session, row)) return false
+    const { principal } = session
+    if (principal.kind !== 'human' || isOwn(session, row) || hasTriggered(session, row))
+      return false
     return this.#wantedSignIn(session, row) !== 'none'
   }
 
@@ -167,6 +163,9 @@ export class Approvals {
     }
     if (isOwn(session, row)) {
       throw new JitError('denied', 'you asked for it: somebody else has to approve it')
+    }
+    if (hasTriggered(session, row)) {
+      throw new JitError('denied', 'you set this pipeline off: somebody else has to approve it')
     }
   }
 
@@ -226,6 +225,11 @@ export class Approvals {
 
 const isOwn = ({ principal }: Session, row: GrantRow) =>
   principal.id === row.principal_id && principal.kind === row.principal_kind
+
+function hasTriggered({ principal }: Session, row: GrantRow): boolean {
+  const { triggered_by } = principalOf(row)
+  return triggered_by !== undefined && isTrigger(principal, triggered_by)
+}
 
 function requireWaiting(row: GrantRow): void {
   if (row.state === 'pending' && obligationOf(row).approvals.length > 0) return

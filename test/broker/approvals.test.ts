@@ -307,6 +307,23 @@ describe('who may approve', () => {
 })
 
 describe('what is approved is what is minted', () => {
+  test('the yes of somebody who was cut off since counts no more', async () => {
+    const dev = await person('dev')
+    const { body: asked } = await dev.call('POST', '/v1/grants', {
+      key: 'k',
+      details: request(PROD),
+    })
+    expect((await approve(await dana(), asked.id)).body.state).toBe('approved')
+    const admin = await person('root', ['admins'])
+    expect((await admin.call('POST', '/v1/revoke', { user: 'idp.test/dana' })).status).toBe(200)
+    const line = await dev.connect()
+    const { claimed, command } = request()
+    line.send({ type: 'redeem', grant: asked.id, claimed, command })
+    expect((await line.next('pending')).obligation.approvals).toEqual([
+      { group: 'oncall', people: 1 },
+    ])
+  })
+
   test('a hash of anything else approves nothing', async () => {
     const { pending } = await ask(await person('dev'))
     const path = `/v1/grants/${pending.grant}/approve`

@@ -4,6 +4,7 @@ import type { AuditLog } from '../audit.ts'
 import { LIVE_GRANT_STATES, WAITING_STATES } from '../grant-state.ts'
 import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
+import { countedApprovals } from './counted-approvals.ts'
 import { MINT_MARGIN_MS, MINT_WINDOW_MS } from './lease-transitions.ts'
 import { type LedgerGrant, receiptOf } from './rows.ts'
 
@@ -74,14 +75,9 @@ export class LedgerReader {
     return rows.map((row) => row.id)
   }
 
-  /** The approvals of a request, first first. */
+  /** {@link countedApprovals} */
   approvals(grantId: string): Promise<ApprovalRow[]> {
-    return this.#store.db
-      .selectFrom('approvals')
-      .selectAll()
-      .where('grant_id', '=', grantId)
-      .orderBy('at')
-      .execute()
+    return countedApprovals(this.#store.db, grantId)
   }
 
   /** Grants that were begun as emergencies and that nobody has acknowledged. */

@@ -7,6 +7,7 @@ import type { Outbox } from '../outbox.ts'
 import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
 import { announce } from './announce.ts'
+import { countedApprovals } from './counted-approvals.ts'
 import { type LeaseTarget, type Waiting, waitingState } from './decided-request.ts'
 import type { LedgerParts } from './grant-ledger.ts'
 import type { LeaseTransitions } from './lease-transitions.ts'
@@ -118,7 +119,7 @@ export class RequestLedger {
           }),
         )
         .execute()
-      const obligation = wants(await approvalsOf(tx, grantId))
+      const obligation = wants(await countedApprovals(tx, grantId))
       const enough = obligation.approvals.length === 0
       const state = enough ? GRANT.approve.to : row.state
       const lapses = enough ? { lapses_at: now + lapse * 1000 } : {}
@@ -172,7 +173,7 @@ export class RequestLedger {
       const expiresAt = now + row.ttl_seconds * 1000
       const { targets } = use
       const intents = await this.#leases.intend(tx, { grantId, targets, now, expiresAt })
-      const approvals = await approvalsOf(tx, grantId)
+      const approvals = await countedApprovals(tx, grantId)
       await this.#audit.append(tx, {
         event: 'grant.permitted',
         principal: use.principal,
@@ -240,8 +241,4 @@ export class RequestLedger {
       .where('lapses_at', '>', this.#store.now())
       .executeTakeFirst()
   }
-}
-
-function approvalsOf(tx: Tx, grantId: string): Promise<ApprovalRow[]> {
-  return tx.selectFrom('approvals').selectAll().where('grant_id', '=', grantId).execute()
 }
