@@ -3,9 +3,8 @@ import type { Connection } from './connect.ts'
 import type { Deps } from './deps.ts'
 
 /**
- * Signs the person in again where policy wants it; the parts that do are loaded only then.
+ * Signs the person in again at a broker, when that is wanted; loaded then.
  * @param options.nonce what the sign-in is for, where the flow carries it
- * @returns throws `insufficient_user_authentication` where nobody could confirm, and what the sign-in throws
  */
 export function stepUpFor(
   { broker }: Pick<Connection, 'broker'>,
@@ -14,6 +13,6 @@ export function stepUpFor(
 ): StepUp {
   return async (signIn) => {
     const { stepUp } = await import('./step-up.ts')
-    await stepUp({ broker, signIn, ...options, deps })
+    await stepUp({ ...options, broker, signIn, deps })
   }
 }

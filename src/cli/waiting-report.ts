@@ -32,10 +32,10 @@ export function waitingReport(
       for (const { approver } of fresh) told.add(approver.id)
       if (fresh.length === 0) return
       const names = fresh.map(({ approver }) => escapeForDisplay(approver.name)).join(', ')
-      const [first] = fresh
       const took = waiting.stop()
+      const at = fresh.at(-1)?.at ?? ''
       const when =
-        took > 0 ? `after ${formatDuration(took)}` : formatTime(first?.at ?? '', clock.now())
+        took === undefined ? `at ${formatTime(at, clock.now())}` : `after ${formatDuration(took)}`
       say(io.style.green(symbols.done), `approved by ${names}`, when)
     },
     waited: () => void waiting.stop(),

@@ -17,8 +17,8 @@ export interface Awaited {
 /** Says on stderr that something is waited for, until it is stopped. */
 export interface Waiting {
   show(awaited: Awaited): void
-  /** Leaves nothing behind on a terminal. @returns seconds since it was first shown */
-  stop(): number
+  /** Leaves nothing behind on a terminal. @returns seconds since it was first shown, if it was */
+  stop(): number | undefined
 }
 
 /** On a terminal one line that is redrawn with the time that passed; elsewhere a line, and one each minute. */
@@ -28,7 +28,7 @@ export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>
   let started = 0
   let timer: NodeJS.Timeout | undefined
   let ticks = 0
-  const elapsed = () => (clock.monotonic() - started) / 1000
+  const elapsed = () => Math.floor((clock.monotonic() - started) / 1000)
   const draw = () => {
     const symbol = symbols.waits[ticks++ % symbols.waits.length] ?? ''
     const text = `${shown?.what} ${symbols.more} ${formatDuration(elapsed())}`
@@ -51,7 +51,7 @@ export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>
         io.note(`${symbols.waits[0]} ${awaited.what.padEnd(51)} ${awaited.aside}`.trimEnd())
     },
     stop() {
-      if (!timer) return 0
+      if (!timer) return undefined
       clearInterval(timer)
       timer = undefined
       shown = undefined

@@ -1,7 +1,8 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { newId } from '../../src/lib/handle.ts'
+import type { Approval } from '../../src/protocol/approval.ts'
 import type { EndedBy, Receipt } from '../../src/protocol/grant.ts'
 import {
   ClientMessage,
@@ -9,8 +10,10 @@ import {
   LIFELINE_CLOSE,
   type ServerMessage,
 } from '../../src/protocol/lifeline.ts'
+import type { Obligation } from '../../src/protocol/obligation.ts'
 import { parseJson } from '../../src/protocol/parse.ts'
 import { PROBLEM_MEDIA_TYPE, type Problem } from '../../src/protocol/problem.ts'
+import { approvalBy } from './requests.ts'
 
 /** What a fake broker does; each part may be changed while it runs. */
 export interface Behaviour {
@@ -18,10 +21,28 @@ export interface Behaviour {
   ttl: number
   grace: number
   credentials: DeliveredCredential[]
+  /** What a request waits for before it is granted. */
+  obligation?: Obligation
+  /** Milliseconds until it lapses. */
+  lapse: number
+  /** Answers plain HTTP; 404 where it doesn't. */
+  http?: (call: Call) => Promise<Reply> | Reply | undefined
   /** Answers an upgrade instead of taking it. */
   refuse?: Problem
   /** Takes the place of the answer to a message. */
   answer?: (message: ClientMessage, line: FakeLine) => boolean
+}
+
+/** One plain HTTP request. */
+export interface Call {
+  /** `GET /v1/grants` */
+  readonly route: string
+  readonly body: unknown
+}
+
+export interface Reply {
+  readonly status?: number
+  readonly body: unknown
 }
 
 /** One connection as the fake broker sees it. */
@@ -52,9 +73,15 @@ export function credential(env: Record<string, string>, unset: string[] = []): D
 export class FakeBroker implements AsyncDisposable {
   /** One of its own: what is started on a grant is ended by it, whoever on this machine started it. */
   readonly grant = `g_${newId(Date.now())}`
-  readonly behaviour: Behaviour = { ttl: 900, grace: 10, credentials: [credential({ SHOP: 'x' })] }
+  readonly behaviour: Behaviour = {
+    ttl: 900,
+    grace: 10,
+    lapse: 1_800_000,
+    credentials: [credential({ SHOP: 'x' })],
+  }
   readonly received: ClientMessage[] = []
   readonly upgrades: IncomingMessage[] = []
+  readonly calls: Call[] = []
   readonly #server: Server
   readonly #sockets = new WebSocketServer({ noServer: true })
   readonly #listeners = new Set<() => void>()
@@ -66,8 +93,9 @@ export class FakeBroker implements AsyncDisposable {
   }
 
   static async start(port = 0): Promise<FakeBroker> {
-    const server = createServer((_, response) => response.writeHead(404).end())
+    const server = createServer()
     const broker = new FakeBroker(server)
+    server.on('request', (request, response) => void broker.#serve(request, response))
     server.on('upgrade', (request, socket, head) => {
       broker.upgrades.push(request)
       const { refuse } = broker.behaviour
@@ -111,6 +139,25 @@ export class FakeBroker implements AsyncDisposable {
     this.#each((line) => {
       line.send({ type: 'revoked', grant: this.grant, ended_by: endedBy, reason })
       line.send({ type: 'released', grant: this.grant, receipt: this.receipt() })
+      line.socket.close(LIFELINE_CLOSE.done)
+    })
+  }
+
+  /** Lets what waits go on, with somebody's yes. */
+  approve(...approvals: Approval[]): void {
+    const { credentials } = this.behaviour
+    delete this.behaviour.obligation
+    this.#each((line) => {
+      const said = approvals.length > 0 ? approvals : [approvalBy('dana')]
+      line.send({ type: 'approved', grant: this.grant, approvals: said })
+      line.send({ type: 'granted', ...this.#handover(), credentials })
+    })
+  }
+
+  /** Answers what waits with a problem, and closes. */
+  fail(code: string, status: number, detail: string): void {
+    this.#each((line) => {
+      line.send({ type: 'problem', problem: problem(code, status, detail) })
       line.socket.close(LIFELINE_CLOSE.done)
     })
   }
@@ -161,18 +208,59 @@ export class FakeBroker implements AsyncDisposable {
       const message = parseJson(ClientMessage, String(data), { what: 'message' })
       this.received.push(message)
       if (!this.behaviour.answer?.(message, line)) this.#answer(message, line)
-      for (const listener of this.#listeners) listener()
-      this.#listeners.clear()
+      this.#tell()
     })
   }
 
-  #answer(message: ClientMessage, { socket, send }: FakeLine): void {
-    if (message.type === 'request') {
-      const { environment, task } = message.details
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let text = ''
+    for await (const chunk of request) text += String(chunk)
+    const route = `${request.method} ${request.url}`
+    const call = { route, body: text === '' ? undefined : JSON.parse(text) }
+    this.calls.push(call)
+    const notFound = { status: 404, body: problem('not_found', 404, 'there is no such thing') }
+    const { status = 200, body } = (await this.behaviour.http?.(call)) ?? notFound
+    const type = status < 400 ? 'application/json' : PROBLEM_MEDIA_TYPE
+    response.writeHead(status, { 'content-type': type }).end(JSON.stringify(body))
+    this.#tell()
+  }
+
+  /** Resolves once this was called `count` times. */
+  async waitForCall(route: string, count = 1): Promise<Call> {
+    const found = () => this.calls.filter((call) => call.route === route)[count - 1]
+    while (!found()) await new Promise<void>((resolve) => this.#listeners.add(resolve))
+    return found() as Call
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener()
+    this.#listeners.clear()
+  }
+
+  #wait({ send }: FakeLine): void {
+    const { obligation, lapse, credentials } = this.behaviour
+    if (!obligation) {
+      send({ type: 'granted', ...this.#handover(), credentials })
+      return
+    }
+    const lapses_at = new Date(Date.now() + lapse).toISOString()
+    const policies = ['production-needs-oncall']
+    send({ type: 'pending', grant: this.grant, obligation, policies, lapses_at })
+  }
+
+  #answer(message: ClientMessage, line: FakeLine): void {
+    const { socket, send } = line
+    if (message.type === 'request' || message.type === 'redeem') {
+      const { environment, task } =
+        message.type === 'request' ? message.details : { environment: 'prod', task: 'deploy' }
       const targets = this.behaviour.credentials.map(({ target }) => target)
       const { ttl } = this.behaviour
       send({ type: 'requested', grant: this.grant, environment, tier: 'test', task, targets, ttl })
-      send({ type: 'granted', ...this.#handover(), credentials: this.behaviour.credentials })
+      this.#wait(line)
+    } else if (message.type === 'continue') {
+      this.#wait(line)
+    } else if (message.type === 'detach') {
+      socket.close(LIFELINE_CLOSE.done)
     } else if (message.type === 'resume') {
       if (message.secret === `s${this.#secret}`) {
         send({ type: 'resumed', ...this.#handover(), credentials: [] })

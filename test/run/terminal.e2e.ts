@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { IPty } from '@lydell/node-pty'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FakeBroker } from './fake-broker.ts'
 import { Home, JIT } from './home.ts'
+import { Screen } from './screen.ts'
 
 const WRAPPED = [process.execPath, JIT, 'exec', '--env', 'dev', '--task', 'deploy', '--quiet', '--']
 let broker: FakeBroker
@@ -19,40 +19,6 @@ afterEach(async () => {
   await broker.stop()
 })
 
-/** A terminal with what was written on it, and how the program on it ended. */
-class Screen {
-  text = ''
-  readonly #pty: IPty
-  readonly #changed = new Set<() => void>()
-  readonly ended: Promise<{ exitCode: number; signal?: number | undefined }>
-
-  constructor(command: readonly string[]) {
-    const [file = '', ...args] = command
-    this.#pty = home.terminal(file, args)
-    this.#pty.onData((data) => {
-      this.text += data
-      for (const changed of this.#changed) changed()
-      this.#changed.clear()
-    })
-    this.ended = new Promise((resolve) => this.#pty.onExit(resolve))
-  }
-
-  async shows(what: string | RegExp): Promise<void> {
-    while (this.text.search(what) < 0) {
-      await new Promise<void>((resolve) => this.#changed.add(resolve))
-    }
-  }
-
-  /** Hangs up, as closing a terminal's window does. */
-  close(): void {
-    this.#pty.kill()
-  }
-
-  type(keys: string): void {
-    this.#pty.write(keys)
-  }
-}
-
 function script(body: string): string {
   const file = join(home.directory, 'script.sh')
   writeFileSync(file, `#!/bin/sh\n${body}\n`, { mode: 0o755 })
@@ -67,14 +33,14 @@ describe.each([
 ])('%s', (_, wrapped) => {
   test('a command has the terminal on all three streams', async () => {
     const file = script('test -t 0 && test -t 1 && test -t 2 && stty size && exit 6')
-    const screen = new Screen([...wrapped(), file])
+    const screen = new Screen(home, [...wrapped(), file])
     expect((await screen.ended).exitCode).toBe(6)
     expect(screen.text).toBe('24 80\r\n')
   })
 
   test('one Ctrl-C reaches it once, and it may go on', async () => {
     const body = `trap 'echo got' INT; echo ready; sleep 0.5; sleep 0.5; echo end; exit 3`
-    const screen = new Screen([...wrapped(), script(body)])
+    const screen = new Screen(home, [...wrapped(), script(body)])
     await screen.shows('ready')
     screen.type('\x03')
     expect(await screen.ended).toEqual({ exitCode: 3, signal: 0 })
@@ -87,7 +53,10 @@ describe.each([
       ['\x03', 2],
       ['\x1c', 3],
     ] as const) {
-      const screen = new Screen([...wrapped(), script('ulimit -c 0; echo ready; exec sleep 60')])
+      const screen = new Screen(home, [
+        ...wrapped(),
+        script('ulimit -c 0; echo ready; exec sleep 60'),
+      ])
       await screen.shows('ready')
       screen.type(key)
       expect((await screen.ended).signal).toBe(number)
@@ -95,7 +64,7 @@ describe.each([
   })
 
   test('what is typed reaches it, and Ctrl-D ends its input', async () => {
-    const screen = new Screen([
+    const screen = new Screen(home, [
       ...wrapped(),
       script('echo ready; while read -r l; do echo "<$l>"; done'),
     ])
@@ -107,7 +76,7 @@ describe.each([
   })
 
   test('Ctrl-Z stops it, fg continues it, and its exit code comes out', async () => {
-    const shell = new Screen(['bash', '--norc', '--noprofile', '-i'])
+    const shell = new Screen(home, ['bash', '--norc', '--noprofile', '-i'])
     const file = script('echo rea""dy; read -r line; echo "<$line>"; exit 5')
     shell.type(`PS1='$ '; ${[...wrapped(), file].map((word) => `'${word}'`).join(' ')}\r`)
     await shell.shows(/ready\r\n/)
@@ -125,7 +94,7 @@ describe.each([
 
   test('a command that ignores Ctrl-Z goes on', async () => {
     const body = `trap '' TSTP; echo ready; read -r line; echo "<$line>"; exit 5`
-    const screen = new Screen([...wrapped(), script(body)])
+    const screen = new Screen(home, [...wrapped(), script(body)])
     await screen.shows('ready')
     screen.type('\x1a')
     screen.type('on\r')
@@ -135,7 +104,7 @@ describe.each([
 })
 
 test('a terminal that is closed ends the child, and the grant is given back', async () => {
-  const screen = new Screen([
+  const screen = new Screen(home, [
     ...WRAPPED.filter((word) => word !== '--quiet'),
     script('echo ready; exec sleep 60'),
   ])
@@ -146,7 +115,7 @@ test('a terminal that is closed ends the child, and the grant is given back', as
 })
 
 test('a background job gets what is sent to jit: INT is passed on', async () => {
-  const shell = new Screen(['bash', '--norc', '--noprofile', '-i'])
+  const shell = new Screen(home, ['bash', '--norc', '--noprofile', '-i'])
   const file = script(`trap 'echo got; exit 9' INT; echo rea""dy; while :; do sleep 0.05; done`)
   shell.type(`${[...WRAPPED, file].map((word) => `'${word}'`).join(' ')} &\r`)
   await shell.shows(/ready\r\n/)
