@@ -12,6 +12,7 @@ import { timeDecisions } from './decisions.ts'
 import { type Figure, met, table } from './figure.ts'
 import type { LoadResult } from './load.ts'
 import { memoryOf, memoryOfNode, mostMemory } from './memory.ts'
+import { type Ending, timeObligations } from './obligations.ts'
 import { alternate, type Program, runLoad } from './processes.ts'
 import { JIT, type Stage, setStage } from './stage.ts'
 import { quantile } from './statistics.ts'
@@ -40,6 +41,7 @@ const EXEC_OVER_CHILD_MS = 100
 const CYCLE_MS = 8
 /** Of what PostgreSQL does by itself, at eight at once. */
 const CYCLE_SHARE = 0.5
+const OBLIGATION_MS = 10
 const MEMORY_MB = { idle: 120, load: 200 }
 
 function jit(stage: Stage, ...args: string[]): Program {
@@ -118,6 +120,22 @@ function decisions(): Figure[] {
   }))
 }
 
+function obligations(): Figure[] {
+  const endings: Record<Ending, string> = {
+    found: 'with its obligation',
+    denied: 'denied in the end',
+  }
+  return (Object.keys(endings) as Ending[]).flatMap((ending) =>
+    [10, 100, 1000].map((policies) => ({
+      what: `${endings[ending]}, ${policies.toLocaleString('en')}`,
+      unit: 'ms' as const,
+      ...timeObligations(ending, { policies, milliseconds: DECISIONS_MS }),
+      floorIs: 'decision alone',
+      ...(policies === 1000 ? { budget: OBLIGATION_MS } : {}),
+    })),
+  )
+}
+
 async function onStage(stage: Stage): Promise<Figure[]> {
   const memory = { unit: 'MB', floor: await memoryOfNode(), floorIs: 'Node serving' } as const
   await wait(IDLE_MS)
@@ -140,7 +158,7 @@ async function measure(): Promise<Figure[]> {
   const { profile } = options
   const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
   await using stage = await setStage(flags)
-  return [...(await onStage(stage)), ...decisions()]
+  return [...(await onStage(stage)), ...decisions(), ...obligations()]
 }
 
 const figures = await measure()
