@@ -1,7 +1,7 @@
 import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { runPolicyCheck } from '../../../src/cli/commands/policy.ts'
+import { runPolicyCheck } from '../../../src/cli/commands/policy/check.ts'
 import type { Deps } from '../../../src/cli/deps.ts'
 import { temporaryFolder } from '../../folder.ts'
 
@@ -18,7 +18,7 @@ describe('jit policy check', () => {
   it('takes the broker.yaml beside the folder and counts what is valid', async () => {
     const { deps, out, notes } = terminal(examples)
     expect(await runPolicyCheck({ dir: 'policies' }, deps)).toBe(0)
-    expect(out).toEqual([expect.stringMatching(/^14 policies valid, version [0-9a-f]{12}$/)])
+    expect(out).toEqual([expect.stringMatching(/^28 policies valid, version [0-9a-f]{12}$/)])
     expect(notes).toEqual([`checked against ${join(examples, 'broker.yaml')}`])
   })
 
@@ -27,7 +27,13 @@ describe('jit policy check', () => {
     const config = join(examples, 'broker.yaml')
     await runPolicyCheck({ dir: join(examples, 'policies'), config, json: true }, deps)
     expect(out.map((line) => JSON.parse(line))).toEqual([
-      { ok: true, policies: 14, version: expect.stringMatching(/^[0-9a-f]{64}$/), config },
+      {
+        ok: true,
+        policies: 28,
+        version: expect.stringMatching(/^[0-9a-f]{64}$/),
+        config,
+        warnings: [],
+      },
     ])
   })
 
