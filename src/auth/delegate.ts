@@ -1,6 +1,5 @@
 import type { Keystore } from '../keystore/keystore.ts'
-import type { Clock } from '../lib/clock.ts'
-import { ACCESS_TOKEN_TYPE, type Delegation } from '../protocol/oauth.ts'
+import { ACCESS_TOKEN_TYPE, type Delegation, type TokenResponse } from '../protocol/oauth.ts'
 import type { Ceiling } from '../protocol/principal.ts'
 import { requestToken, tokenEndpoint } from './exchange.ts'
 import { createProof, newSessionKey, thumbprintOf } from './proof.ts'
@@ -63,17 +62,16 @@ async function keep(session: StoredSession, keystore: Keystore): Promise<StoredS
 
 /**
  * A new token for a delegated session, on the word of its own key and its last token, expired or not.
+ * @param now milliseconds since the epoch
  * @throws JitError the broker's code: `session_ended` once the person's session is over
  */
 export async function exchangeOwnToken(
   { broker, access_token: accessToken, jwk }: StoredSession,
-  clock: Clock,
-) {
-  const url = tokenEndpoint(broker)
-  const response = await requestToken({
+  now: number,
+): Promise<TokenResponse> {
+  return requestToken({
     broker,
-    proof: createProof(jwk, { method: 'POST', url, now: clock.now(), accessToken }),
+    proof: createProof(jwk, { method: 'POST', url: tokenEndpoint(broker), now, accessToken }),
     form: { subject_token: accessToken, subject_token_type: ACCESS_TOKEN_TYPE },
   })
-  return fieldsOf(response, clock.now())
 }

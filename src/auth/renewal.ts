@@ -28,6 +28,8 @@ export interface SessionSource extends SessionName {
   readonly keystore: Keystore
   readonly clock: Clock
   readonly paths: Paths
+  /** Where a job's identity token is found. */
+  readonly env?: Readonly<Record<string, string | undefined>>
 }
 
 /**
@@ -43,6 +45,8 @@ export async function currentSession(
   return patiently(source.clock, async () => {
     const session = await requireSession(source)
     if (left(session, source.clock) > margin) return session
+    // A job has nothing that two must not use at once, and maybe no disk.
+    if (session.workload) return renewOrKeep(session, source)
     const unlock = await lockOf(source)
     return unlock && (await renewLocked(source, session.access_token).finally(unlock))
   })
@@ -121,10 +125,14 @@ async function lockOf(source: SessionSource): Promise<Unlock | undefined> {
 
 /** @param seen the token that is to be replaced */
 async function renewLocked(source: SessionSource, seen: string): Promise<StoredSession> {
-  const { keystore, clock } = source
   const session = await requireSession(source)
   // Another process may have renewed it between our look and our lock.
-  if (session.access_token !== seen && left(session, clock) > MARGIN) return session
+  if (session.access_token !== seen && left(session, source.clock) > MARGIN) return session
+  return renewOrKeep(session, source)
+}
+
+async function renewOrKeep(session: StoredSession, source: SessionSource): Promise<StoredSession> {
+  const { keystore, clock } = source
   try {
     return await renew(session, source)
   } catch (thrown) {
@@ -147,6 +155,11 @@ const OUT_OF_REACH: readonly ErrorCode[] = [
 
 async function renew(session: StoredSession, source: SessionSource): Promise<StoredSession> {
   if (session.delegated) return renewDelegated(session, source)
+  if (session.workload) {
+    const { renewWorkloadSession } = await import('./workload.ts')
+    const { workload } = session
+    return renewWorkloadSession({ ...session, workload }, { env: {}, ...source })
+  }
   const tokens = await refresh(session)
   const kept = { ...session, refresh_token: tokens.refreshToken ?? session.refresh_token ?? '' }
   // Before anything else can fail: the old refresh token is spent.
@@ -168,19 +181,21 @@ async function exchange(
 }
 
 /**
- * A delegated session goes on with the person's, as long as that one does: where it rests here too,
- * it is renewed first, so that it doesn't end because only its copilot was at work.
+ * A delegated session goes on as long as the person's: where that one rests here too, it is renewed
+ * as well, so that it doesn't end because only its copilot was at work.
  */
 async function renewDelegated(
   session: StoredSession,
   source: SessionSource,
 ): Promise<StoredSession> {
   const { broker, keystore, clock, paths } = source
-  await currentSession({ broker, keystore, clock, paths }, Number.POSITIVE_INFINITY).catch(() => {})
   const { exchangeOwnToken } = await import('./delegate.ts')
-  const fields = await exchangeOwnToken(session, clock).catch(asEndOfSession)
-  const renewed = { ...session, ...fields }
+  const response = await exchangeOwnToken(session, clock.now()).catch(asEndOfSession)
+  const renewed = { ...session, ...fieldsOf(response, clock.now()) }
   await writeSession(keystore, renewed)
+  // Once a minute is enough for all copilots: some providers issue the same identity token again within a second.
+  const margin = Math.max(MARGIN, response.expires_in * 1000 - MARGIN)
+  await currentSession({ broker, keystore, clock, paths }, margin).catch(() => {})
   return renewed
 }
 

@@ -69,9 +69,25 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Signs a person in through the provider's real pages. */
   async signIn(home: Home, login: string): Promise<void> {
-    const jit = home.start(['login', this.broker, '--json'])
+    await this.#logIn(home, { login, flags: [] })
+  }
+
+  /** Signs a copilot in as itself; the person who confirms owns it. */
+  async signInAgent(
+    home: Home,
+    { login, name }: { login: string; name: string },
+  ): Promise<string[]> {
+    return this.#logIn(home, { login, flags: ['--agent', name] })
+  }
+
+  /** @returns the titles of the pages that the person saw */
+  async #logIn(
+    home: Home,
+    { login, flags }: { login: string; flags: readonly string[] },
+  ): Promise<string[]> {
+    const jit = home.start(['login', this.broker, '--json', ...flags])
     if (!jit.stdout) throw new Error('expected a pipe')
-    let confirmed: Promise<unknown> = Promise.resolve()
+    let confirmed: Promise<string[]> = Promise.resolve([])
     let signedIn = false
     for await (const line of createInterface({ input: jit.stdout })) {
       const event = JSON.parse(line) as Record<string, string>
@@ -82,9 +98,10 @@ export class ControlPlane implements AsyncDisposable {
         login,
       })
     }
-    await confirmed
+    const titles = await confirmed
     if (!signedIn) throw new Error(`${login} could not sign in`)
     home.env.JIT_BROKER = this.broker
+    return titles
   }
 
   /** Resolves when the process is gone, however that came. */
