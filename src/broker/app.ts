@@ -11,6 +11,7 @@ import { approvalRoutes } from './routes/approvals.ts'
 import { grantTokenRoutes } from './routes/grant-tokens.ts'
 import { inventoryRoutes } from './routes/inventory.ts'
 import { oauthRoutes } from './routes/oauth.ts'
+import { revocationRoutes } from './routes/revocation.ts'
 import type { Session } from './sessions.ts'
 
 /** Everything a route needs. */
@@ -69,6 +70,7 @@ export function createApp(parts: AppParts): App {
   oauthRoutes(app, parts)
   grantTokenRoutes(app, parts)
   inventoryRoutes(app, parts)
+  revocationRoutes(app, parts)
   approvalRoutes(app, parts)
   return app
 }

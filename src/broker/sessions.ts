@@ -5,8 +5,10 @@ import type { Ceiling, Principal } from '../protocol/principal.ts'
 import type { AuditLog } from './audit.ts'
 import { takeProof } from './authenticate.ts'
 import type { BrokerConfig } from './config/config.ts'
+import { checkCutOff } from './cutoffs.ts'
 import type { VerifiedProof } from './dpop.ts'
 import type { VerifiedIdentity } from './identity.ts'
+import { endSession } from './session-end.ts'
 import {
   agentOf,
   delegatedFrom,
@@ -98,6 +100,7 @@ export class Sessions {
   ): Promise<Session> {
     const now = this.#store.now()
     const principal = principalOf(identity, identity.groups ?? [])
+    await checkCutOff(tx, identity, { principalId: principal.id })
     const row: SessionRow = {
       sid: `s_${newId(now)}`,
       principal: JSON.stringify(principal),
@@ -141,6 +144,8 @@ export class Sessions {
       before.kind === identity.kind
     if (!same) throw anotherAccount(before)
     if (this.#endOf(held)) throw sessionEnded()
+    const { id: principalId } = before
+    await checkCutOff(tx, identity, { principalId, authenticatedAt: held.authenticated_at })
     // A session is of one run: what was decided for it was decided for that code.
     if (held.signed !== signedBy(identity) || before.triggered_by !== identity.triggeredBy) {
       throw new JitError('token_invalid', 'this identity token is of another run')
@@ -190,25 +195,8 @@ export class Sessions {
 
   /** Ends a session, once, and those delegated from it. @returns whether it was this call that ended it */
   async end(sid: string, by: SessionEnd): Promise<boolean> {
-    return this.#store.transaction(async (tx) => {
-      if (!(await this.#close(tx, sid, by))) return false
-      for (const child of await delegatedFrom(tx, sid)) await this.#close(tx, child.sid, 'parent')
-      return true
-    })
-  }
-
-  async #close(tx: Tx, sid: string, by: SessionEnd): Promise<boolean> {
-    const row = await tx
-      .updateTable('sessions')
-      .set({ ended_at: this.#store.now(), ended_by: by })
-      .where('sid', '=', sid)
-      .where('ended_at', 'is', null)
-      .returningAll()
-      .executeTakeFirst()
-    if (!row) return false
-    const principal = JSON.parse(row.principal) as Principal
-    await this.#audit.append(tx, { event: 'session.ended', principal, session: sid, by })
-    return true
+    const ended = { by, at: this.#store.now(), audit: this.#audit }
+    return this.#store.transaction(async (tx) => (await endSession(tx, sid, ended)).length > 0)
   }
 
   /** Sessions whose time has run out but which nobody ended yet. */

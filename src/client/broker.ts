@@ -11,7 +11,7 @@ import type { Authorizer } from './authorizer.ts'
 
 const Revoked = v.union([Receipt, Withdrawal])
 
-/** Whose grants to revoke at once. */
+/** Whose grants to revoke at once; whose access to end, if not one's own. */
 type RevokeFilter = { readonly scope: 'mine' | 'all' } | { readonly user: string }
 
 /** The broker's plain HTTP, for one session. Every method may throw `JitError` with the broker's own code. */
@@ -44,7 +44,11 @@ export interface BrokerClient {
    * @throws JitError `not_found`
    */
   revoke(id: string): Promise<Receipt | Withdrawal>
-  revokeMany(filter: RevokeFilter): Promise<readonly Receipt[]>
+  /**
+   * Ends one's own grants; or somebody's access, with their sessions.
+   * @throws JitError `not_found` for a user whose access one may not end
+   */
+  revokeMany(filter: RevokeFilter): Promise<Receipts>
   /** The entries after `seq`; from the first when absent. */
   audit(after?: number): Promise<AuditPage>
 }
@@ -74,15 +78,8 @@ export function createBrokerClient(options: {
     acknowledge: (id) => call('POST', `${at(id)}/acknowledge`, { schema: Grant, what: 'grant' }),
     revoke: (id) =>
       call('POST', `${at(id)}/revoke`, { schema: Revoked, what: 'receipt', timeout: 30_000 }),
-    revokeMany: async (filter) =>
-      (
-        await call('POST', '/v1/revoke', {
-          schema: Receipts,
-          what: 'receipts',
-          json: filter,
-          timeout: 60_000,
-        })
-      ).receipts,
+    revokeMany: (json) =>
+      call('POST', '/v1/revoke', { schema: Receipts, what: 'receipts', json, timeout: 60_000 }),
     audit: (after) =>
       call('GET', after === undefined ? '/v1/audit' : `/v1/audit?after=${after}`, {
         schema: AuditPage,

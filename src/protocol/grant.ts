@@ -125,5 +125,13 @@ export const Withdrawal = v.object({ grant: v.string(), state: GrantState })
 export type Withdrawal = v.InferOutput<typeof Withdrawal>
 
 /** `POST /v1/revoke` */
-export const Receipts = v.object({ receipts: v.array(Receipt) })
+export const Receipts = v.object({
+  receipts: v.array(Receipt),
+  /** Requests that waited. */
+  withdrawn: v.array(Withdrawal),
+  /** How many sessions ended. */
+  sessions: v.number(),
+  /** Ids of those whose sign-ins until now count no more. */
+  cut_off: v.array(v.string()),
+})
 export type Receipts = v.InferOutput<typeof Receipts>

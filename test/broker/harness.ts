@@ -8,6 +8,7 @@ import { type Broker, startBroker } from '../../src/broker/broker.ts'
 import { parseConfig } from '../../src/broker/config/load.ts'
 import type { Failpoints } from '../../src/broker/failpoints.ts'
 import { bind, portOf } from '../../src/broker/server.ts'
+import { JitError } from '../../src/lib/errors.ts'
 import type { ServerMessage } from '../../src/protocol/lifeline.ts'
 import {
   ACCESS_TOKEN_TYPE,
@@ -46,6 +47,10 @@ export class FakeTarget implements Target {
   /** Called before one is undone. */
   beforeRevoke: (lease: LeaseToRevoke) => Promise<void> = async () => {}
   afterMint: (lease: LeaseIntent) => Promise<void> = async () => {}
+  /** Called before a deadline is moved. */
+  beforeExtend: (handle: string, until: number) => Promise<void> = async () => {}
+  /** Deadlines that were moved, by handle. */
+  readonly deadlines = new Map<string, number>()
 
   constructor(name: string) {
     this.name = name
@@ -78,6 +83,12 @@ export class FakeTarget implements Target {
     return there ? { kind: 'revoked' } : { kind: 'revoked', detail: 'was gone already' }
   }
 
+  async extend({ handle }: { handle: string }, until: number): Promise<void> {
+    await this.beforeExtend(handle, until)
+    if (!this.handles.has(handle)) throw new JitError('target_refused', `${this.name}: it is gone`)
+    this.deadlines.set(handle, until)
+  }
+
   async *sweep(prefix: string): AsyncIterable<string> {
     for (const handle of this.handles) if (handle.startsWith(prefix)) yield handle
   }
@@ -91,7 +102,7 @@ const POLICIES = `
 `
 const BUILT_IN = `
 @id("admins") permit (principal in Group::"admins",
-  action in [Action::"view", Action::"revoke", Action::"audit"], resource);
+  action in [Action::"view", Action::"revoke", Action::"offboard", Action::"audit"], resource);
 `
 
 export interface HarnessOptions {
@@ -104,6 +115,8 @@ export interface HarnessOptions {
   readonly policies?: string
   /** `lifeline:` */
   readonly lifeline?: string
+  /** `tasks:` */
+  readonly tasks?: string
   /** More of `identity:`, an entry a line. */
   readonly identity?: readonly string[]
   /** The issuers behind these. */
@@ -239,6 +252,7 @@ function brokerYaml(
     targets = {},
     lifeline = 'grace: 1s, suspend_grace: 20s',
     identity = [],
+    tasks = 'plan: {}, deploy: {}',
   }: HarnessOptions,
 ): string {
   const inDev = Object.keys(targets).filter((name) => name !== 'vault')
@@ -255,7 +269,7 @@ identity:
 ${identity.map((entry) => `  - ${entry}\n`).join('')}groups: [admins, oncall, dba]
 approvers: [oncall, dba]
 acr: ['urn:mfa']
-tasks: { plan: {}, deploy: {} }
+tasks: { ${tasks} }
 environments: { dev: { tier: development }, prod: { tier: production } }
 lifeline: { ${lifeline} }
 labels: { model: string }

@@ -72,6 +72,11 @@ async function createSessions(db: Kysely<unknown>): Promise<void> {
     .where('parent_sid' as never, 'is not', null as never)
     .execute()
   await db.schema
+    .createIndex('sessions_principal')
+    .on('sessions')
+    .columns(['principal_id', 'sid'])
+    .execute()
+  await db.schema
     .createIndex('sessions_open')
     .on('sessions')
     .columns(['expires_at'])

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { BrokerClient } from '../../client/broker.ts'
 import { JitError } from '../../lib/errors.ts'
-import type { Receipt, Withdrawal } from '../../protocol/grant.ts'
+import type { Receipt, Receipts, Withdrawal } from '../../protocol/grant.ts'
 import type { Deps } from '../deps.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { Exit } from '../program.ts'
@@ -17,12 +17,15 @@ export interface RevokeOptions {
 export function registerRevoke(program: Command, deps: Deps, exit: Exit): void {
   program
     .command('revoke')
-    .description('end grants now, and take back requests that wait')
+    .description("end grants now, take back requests that wait, end people's access")
     .argument('[id...]', 'the grants')
     .option('--mine', 'all of my own')
-    .option('--all', "everyone's")
-    .option('--user <id-or-name>', "one principal's, by id or name")
-    .option('--json', 'print one JSON receipt a line')
+    .option('--all', "everyone's, with their sessions: all have to sign in again")
+    .option(
+      '--user <id-or-name>',
+      "one principal's, with their sessions: they have to sign in again",
+    )
+    .option('--json', 'print one JSON receipt a line; with --all or --user one object')
     .action(async (ids: string[], options: Omit<RevokeOptions, 'ids'>) =>
       exit(await runRevoke({ ...options, ids }, deps)),
     )
@@ -43,29 +46,37 @@ export async function runRevoke(options: RevokeOptions, deps: Deps): Promise<num
   const { connect } = await import('../connect.ts')
   const { rememberSeen } = await import('../../client/seen.ts')
   const { client, broker } = await connect(deps)
-  const { revoked, failure } = await revoke(client, options)
+  const { revoked, offboarded, failure } = await revoke(client, options)
+  if (options.json && offboarded) deps.io.out(JSON.stringify(offboarded))
+  else for (const one of revoked) await report(one, { json: options.json === true, deps })
   for (const one of revoked) {
-    await report(one, { json: options.json === true, deps })
     if ('log' in one) rememberSeen(deps.paths.data, { broker, position: one.log })
   }
-  if (revoked.length === 0 && !failure && !options.json) deps.io.note('there was nothing to revoke')
+  if (!options.json && !failure) note({ revoked, offboarded }, deps)
   if (failure) throw failure
-  const unsettled = (one: Receipt | Withdrawal) =>
+  const unsettled = (one: Outcome) =>
     'leases' in one && one.leases.some(({ outcome }) => outcome === 'retrying')
   return revoked.some(unsettled) ? EXIT.error : EXIT.ok
 }
 
-async function revoke(
-  client: BrokerClient,
-  options: RevokeOptions,
-): Promise<{ revoked: readonly (Receipt | Withdrawal)[]; failure?: unknown }> {
-  if (options.user !== undefined) {
-    return { revoked: await client.revokeMany({ user: options.user }) }
+type Outcome = Receipt | Withdrawal
+
+interface Revoked {
+  readonly revoked: readonly Outcome[]
+  /** The whole answer, where it was about more than one's own grants. */
+  readonly offboarded?: Receipts | undefined
+  readonly failure?: unknown
+}
+
+async function revoke(client: BrokerClient, options: RevokeOptions): Promise<Revoked> {
+  const { ids, mine, user } = options
+  if (ids.length === 0) {
+    const scope = mine ? 'mine' : 'all'
+    const answer = await client.revokeMany(user === undefined ? { scope } : { user })
+    const revoked = [...answer.receipts, ...answer.withdrawn]
+    return mine ? { revoked } : { revoked, offboarded: answer }
   }
-  if (options.ids.length === 0) {
-    return { revoked: await client.revokeMany({ scope: options.all ? 'all' : 'mine' }) }
-  }
-  const results = await Promise.allSettled(options.ids.map((id) => client.revoke(id)))
+  const results = await Promise.allSettled(ids.map((id) => client.revoke(id)))
   const failed = results.find((result) => result.status === 'rejected')
   return {
     revoked: results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])),
@@ -73,8 +84,21 @@ async function revoke(
   }
 }
 
+/** What no receipt says: whose access ended, or that nothing did. */
+function note({ revoked, offboarded }: Revoked, { io }: Deps): void {
+  if (offboarded && offboarded.cut_off.length > 0) {
+    const { sessions, cut_off } = offboarded
+    const who = cut_off.length === 1 ? 'one principal has' : `${cut_off.length} principals have`
+    io.note(`ended ${sessions} session${sessions === 1 ? '' : 's'}: ${who} to sign in again`)
+  } else if (offboarded) {
+    io.note('their sessions go on: policy lets you end grants, not access')
+  } else if (revoked.length === 0) {
+    io.note('there was nothing to revoke')
+  }
+}
+
 async function report(
-  revoked: Receipt | Withdrawal,
+  revoked: Outcome,
   { json, deps }: { json: boolean; deps: Deps },
 ): Promise<void> {
   if (json) {

@@ -1,0 +1,63 @@
+import type { Principal } from '../protocol/principal.ts'
+import type { BrokerParts } from './broker.ts'
+import { type CutOff, cutOff } from './cutoffs.ts'
+import type { Grants } from './grants.ts'
+import type { LedgerGrant } from './ledger/rows.ts'
+import type { Store } from './store/store.ts'
+
+type Parts = Pick<BrokerParts, 'store' | 'audit' | 'ledger'> & { readonly grants: Grants }
+
+/** What ended with somebody's access. */
+export interface Offboarded {
+  readonly sessions: readonly string[]
+  /** Their grants, requests that waited among them, as they were. */
+  readonly grants: readonly LedgerGrant[]
+}
+
+/**
+ * Ends people's access: sessions, what was granted in them, what waited, and the way back in without
+ * a new sign-in.
+ */
+export async function offboard(order: CutOff, parts: Parts): Promise<Offboarded> {
+  const sessions = await cutOff(order, parts)
+  const ended = new Set(sessions)
+  const grants = (await openGrants(parts)).filter(({ row }) => ended.has(row.sid))
+  const { actor, detail } = order
+  const ending = {
+    by: 'revoked',
+    ...(detail ? { detail } : {}),
+    ...(actor ? { actor } : {}),
+  } as const
+  await Promise.all(grants.map(({ row }) => parts.grants.endAnyway(row.id, ending)))
+  return { sessions, grants }
+}
+
+/** Grants and requests that aren't over. */
+export async function openGrants({ ledger }: Pick<Parts, 'ledger'>): Promise<LedgerGrant[]> {
+  return [...(await ledger.read.live()), ...(await ledger.read.waiting())]
+}
+
+/**
+ * Everybody who ever had a session here, as their last one says; people whom only a copilot of
+ * theirs is known of as well.
+ */
+export async function knownPrincipals(store: Store): Promise<Principal[]> {
+  const rows = await store.db
+    .selectFrom('sessions')
+    .select('principal')
+    .where('sid', 'in', (eb) =>
+      eb
+        .selectFrom('sessions')
+        .select((of) => of.fn.max('sid').as('sid'))
+        .groupBy('principal_id'),
+    )
+    .execute()
+  const known = rows.map(({ principal }) => JSON.parse(principal) as Principal)
+  const ids = new Set(known.map(({ id }) => id))
+  const owners = known.flatMap(({ owner, groups }): Principal[] =>
+    owner === undefined || ids.has(owner)
+      ? []
+      : [{ kind: 'human', id: owner, name: owner, groups }],
+  )
+  return [...known, ...new Map(owners.map((owner) => [owner.id, owner])).values()]
+}

@@ -1,0 +1,227 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { Harness, type HarnessOptions, request, TestClient } from './harness.ts'
+
+let harness: Harness
+
+const start = async (options: HarnessOptions = {}) => {
+  harness = await Harness.start(options)
+  return harness
+}
+const admin = () => harness.client({ sub: 'boss', preferred_username: 'boss', groups: ['admins'] })
+const dana = { sub: 'dana', preferred_username: 'dana' }
+const seconds = () => Math.floor(Date.now() / 1000)
+
+/** What a sign-in with these claims is answered, by a key of its own. */
+async function signIn(
+  claims: Record<string, unknown>,
+  client = new TestClient(harness.url, Date.now),
+) {
+  const answer = await client.exchange(await harness.idToken(claims))
+  return { status: answer.status, body: (await answer.json()) as Record<string, unknown> }
+}
+
+afterEach(async () => {
+  await harness[Symbol.asyncDispose]()
+})
+
+describe('revoking a user', () => {
+  it('ends their sessions and grants, tells their commands, and spares everybody else', async () => {
+    await start()
+    const [boss, theirs, other] = [
+      await admin(),
+      await harness.client(dana),
+      await harness.client(),
+    ]
+    const [{ line, granted }, spared] = [await theirs.grant(), await other.grant()]
+    const { status, body } = await boss.call('POST', '/v1/revoke', { user: 'dana' })
+    expect(status).toBe(200)
+    expect(body).toMatchObject({
+      receipts: [{ grant: granted.grant, ended_by: 'revoked' }],
+      withdrawn: [],
+      sessions: 1,
+      cut_off: ['idp.test/dana'],
+    })
+    expect(await line.next('revoked')).toMatchObject({ ended_by: 'revoked' })
+    expect(harness.shop.revoked).toHaveLength(1)
+    expect(await theirs.call('GET', '/v1/whoami')).toMatchObject({
+      status: 401,
+      body: { code: 'session_ended' },
+    })
+    const { body: left } = await other.call('GET', '/v1/grants')
+    expect(left.grants).toMatchObject([{ id: spared.granted.grant, state: 'active' }])
+  })
+
+  it('is by id as well, and takes back what waited', async () => {
+    await start({ policies: WANTS_APPROVAL })
+    const [boss, theirs] = [await admin(), await harness.client(dana)]
+    const asked = await theirs.call('POST', '/v1/grants', { key: 'k1', details: request() })
+    expect(asked).toMatchObject({ status: 201, body: { state: 'pending' } })
+    const { body } = await boss.call('POST', '/v1/revoke', { user: 'idp.test/dana' })
+    expect(body).toMatchObject({
+      receipts: [],
+      withdrawn: [{ grant: asked.body.id, state: 'refused' }],
+      sessions: 1,
+    })
+    const approved = await boss.call('POST', `/v1/grants/${asked.body.id}/approve`, {
+      hash: 'a'.repeat(64),
+    })
+    expect(approved.status).toBeGreaterThanOrEqual(400)
+  })
+
+  it('a silent renewal does not undo it: neither by the old key nor by a new one', async () => {
+    await start()
+    const [boss, theirs] = [await admin(), await harness.client(dana)]
+    await boss.call('POST', '/v1/revoke', { user: 'dana' })
+    expect(await signIn(dana, theirs)).toMatchObject({ body: { code: 'session_ended' } })
+    const refused = { status: 400, body: { error: 'invalid_grant', code: 'token_invalid' } }
+    expect(await signIn({ ...dana, auth_time: seconds() - 1 })).toMatchObject(refused)
+    expect(await signIn({ ...dana, auth_time: undefined })).toMatchObject(refused)
+    expect(await signIn({ sub: 'somebody-else' })).toMatchObject({ status: 200 })
+  })
+
+  it('a sign-in after it counts, and may be renewed without saying again when it was', async () => {
+    await start()
+    const boss = await admin()
+    await harness.client(dana)
+    await boss.call('POST', '/v1/revoke', { user: 'dana' })
+    const again = new TestClient(harness.url, Date.now)
+    const signedIn = { ...dana, auth_time: seconds() + 2 }
+    expect(await signIn(signedIn, again)).toMatchObject({ status: 200 })
+    expect(await signIn({ ...dana, auth_time: undefined }, again)).toMatchObject({ status: 200 })
+    expect(await signIn({ ...dana, auth_time: seconds() - 60 }, again)).toMatchObject({
+      body: { code: 'token_invalid' },
+    })
+  })
+
+  it('a provider whose clock is ahead gives nobody a way around it', async () => {
+    await start()
+    const boss = await admin()
+    const ahead = { ...dana, auth_time: seconds() + 8 }
+    await harness.client(ahead)
+    expect((await boss.call('POST', '/v1/revoke', { user: 'dana' })).body.sessions).toBe(1)
+    expect(await signIn(ahead)).toMatchObject({ body: { code: 'token_invalid' } })
+  })
+
+  it('survives a restart', async () => {
+    const first = await start()
+    const boss = await admin()
+    await harness.client(dana)
+    await boss.call('POST', '/v1/revoke', { user: 'dana' })
+    await first.broker.stop()
+    const second = await start({ directory: first.directory })
+    expect(await signIn(dana)).toMatchObject({ body: { code: 'token_invalid' } })
+    expect(second.directory).toBe(first.directory)
+  })
+
+  it('ends their copilots too, and keeps these out', async () => {
+    await start()
+    const [boss, theirs] = [await admin(), await harness.client(dana)]
+    const copilots = [await harness.agent('claude', dana), await harness.delegated(theirs)]
+    const { body } = await boss.call('POST', '/v1/revoke', { user: 'dana' })
+    expect(body).toMatchObject({ sessions: 3, cut_off: ['idp.test/dana'] })
+    for (const copilot of copilots) {
+      expect(await copilot.call('GET', '/v1/whoami')).toMatchObject({ status: 401 })
+    }
+    await expect(harness.agent('claude', dana)).rejects.toThrow('token_invalid')
+  })
+
+  it('may be about a copilot alone', async () => {
+    await start()
+    const [boss, theirs] = [await admin(), await harness.client(dana)]
+    const copilot = await harness.agent('claude', dana)
+    const { principal } = (await copilot.call('GET', '/v1/whoami')).body
+    const { body } = await boss.call('POST', '/v1/revoke', { user: principal.name })
+    expect(body).toMatchObject({ sessions: 1, cut_off: [principal.id] })
+    expect(await copilot.call('GET', '/v1/whoami')).toMatchObject({ status: 401 })
+    expect(await theirs.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
+    await expect(harness.agent('claude', dana)).rejects.toThrow('token_invalid')
+  })
+
+  it('of somebody unknown, or whom policy keeps from one, is a clear error', async () => {
+    await start()
+    const [boss, theirs, other] = [
+      await admin(),
+      await harness.client(dana),
+      await harness.client(),
+    ]
+    for (const [who, user] of [
+      [boss, 'nobody'],
+      [other, 'dana'],
+    ] as const) {
+      const { status, body } = await who.call('POST', '/v1/revoke', { user })
+      expect({ status, code: body.code }).toEqual({ status: 404, code: 'not_found' })
+      expect(body.detail).toContain(user)
+    }
+    expect(await theirs.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
+  })
+
+  it('with leave to revoke alone ends grants, and no session', async () => {
+    await start({ policies: REVOKERS })
+    const boss = await harness.client({ sub: 'oncall', groups: ['oncall'] })
+    const theirs = await harness.client(dana)
+    const { granted } = await theirs.grant()
+    const { body } = await boss.call('POST', '/v1/revoke', { user: 'dana' })
+    expect(body).toMatchObject({
+      receipts: [{ grant: granted.grant }],
+      sessions: 0,
+      cut_off: [],
+    })
+    expect(await theirs.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
+  })
+
+  it('is in the audit log: who, whom, which sessions and until when sign-ins are refused', async () => {
+    await start()
+    const [boss] = [await admin(), await harness.client(dana)]
+    await boss.call('POST', '/v1/revoke', { user: 'dana' })
+    const { body } = await boss.call('GET', '/v1/audit')
+    const of = (event: string) =>
+      body.entries.filter((entry: { event: string }) => entry.event === event)
+    const principal = { id: 'idp.test/boss' }
+    expect(of('session.cut_off')).toMatchObject([{ principal, subject: 'idp.test/dana' }])
+    expect(of('session.ended')).toMatchObject([
+      { principal, by: 'revoked', whose: { id: 'idp.test/dana' } },
+    ])
+  })
+})
+
+describe('revoking everybody', () => {
+  it('ends all sessions, one’s own among them, and what is granted', async () => {
+    await start()
+    const [boss, theirs] = [await admin(), await harness.client(dana)]
+    const { line } = await theirs.grant()
+    const { body } = await boss.call('POST', '/v1/revoke', { scope: 'all' })
+    expect(body).toMatchObject({ sessions: 2 })
+    expect(body.cut_off).toEqual(expect.arrayContaining(['idp.test/boss', 'idp.test/dana']))
+    await line.next('revoked')
+    for (const client of [boss, theirs]) {
+      expect(await client.call('GET', '/v1/whoami')).toMatchObject({ status: 401 })
+    }
+  })
+
+  it('without leave ends one’s own alone', async () => {
+    await start()
+    const [theirs, other] = [await harness.client(dana), await harness.client()]
+    const { body } = await theirs.call('POST', '/v1/revoke', { scope: 'all' })
+    expect(body).toMatchObject({ sessions: 1, cut_off: ['idp.test/dana'] })
+    expect(await other.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
+  })
+})
+
+it('ending one’s own grants leaves the session be', async () => {
+  await start()
+  const theirs = await harness.client(dana)
+  const { granted } = await theirs.grant()
+  const { body } = await theirs.call('POST', '/v1/revoke', { scope: 'mine' })
+  expect(body).toMatchObject({ receipts: [{ grant: granted.grant }], sessions: 0, cut_off: [] })
+  expect(await theirs.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
+})
+
+const WANTS_APPROVAL = `
+@id("everyone") permit (principal is Human, action, resource in Environment::"dev");
+@id("approval") forbid (principal, action, resource)
+unless { context.approvals.contains(Group::"oncall") };
+`
+const REVOKERS = `
+@id("everyone") permit (principal is Human, action, resource in Environment::"dev");
+@id("revokers") permit (principal in Group::"oncall", action in [Action::"view", Action::"revoke"], resource);
+`
