@@ -20,7 +20,7 @@ export type Authenticate = (how: {
 
 /**
  * Signs whoever holds the session in once more, as policy wants it (RFC 9470): at the same provider,
- * through the same flow unless `flow` says another. The session stays the same, with its grants; only
+ * through the same flow. The session stays the same, with its grants; only
  * what it rests on is newer. When anything fails, it stays as it was.
  * @param step.nonce to be carried into the identity token, where the flow carries it
  * @throws JitError what `authenticate` throws; `token_invalid` for another account, `issuer_changed`,
@@ -30,14 +30,13 @@ export async function stepUp(step: {
   source: SessionSource
   signIn: SignInObligation
   nonce?: string
-  flow?: Flow
   authenticate: Authenticate
   signal: AbortSignal
 }): Promise<StoredSession> {
   const { source, signIn, nonce } = step
   const session = await currentSession(source)
-  const flow = session.flow && (step.flow ?? session.flow)
-  if (!flow) throw noPerson(signIn)
+  const { flow } = session
+  if (!flow) throw noPerson(session, signIn)
   const provider = await providerOf(session, step.signal)
   // Half of the age, because the sign-in grows older on its way back to the request.
   const demands: SignInDemands = {
@@ -50,9 +49,11 @@ export async function stepUp(step: {
   return replaceSignIn(source, { tokens, flow })
 }
 
-function noPerson(signIn: SignInObligation): JitError {
+function noPerson({ agent, delegated }: StoredSession, signIn: SignInObligation): JitError {
   const message = 'policy wants a person to sign in anew, and nobody signed in to this session'
-  return new JitError('insufficient_user_authentication', message, { signIn })
+  const hint = `jit login --fresh, then hand it on again: jit login --agent ${agent} --delegate`
+  const options = { signIn, ...(delegated ? { hint } : {}) }
+  return new JitError('insufficient_user_authentication', message, options)
 }
 
 async function providerOf(

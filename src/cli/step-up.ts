@@ -24,37 +24,39 @@ export async function stepUp(options: {
 }): Promise<void> {
   const { broker, signIn: wanted, deps } = options
   const { io, clock, paths, interrupted: signal } = deps
-  const why = escapeForDisplay(`policy wants ${inWords(wanted)}`)
-  if (!io.interactive || isAutomated(deps.env)) {
-    throw new JitError('insufficient_user_authentication', why, {
-      hint: `${byHand(wanted)}, then run this again`,
-      signIn: wanted,
-    })
-  }
+  const agent = chosenAgent(deps.env)
   const symbols = symbolsFor(deps.env)
-  const keystore = await deps.keystore()
   const session = await signInAgain({
-    source: { broker, agent: chosenAgent(deps.env), keystore, clock, paths },
+    source: { broker, agent, keystore: await deps.keystore(), clock, paths },
     signIn: wanted,
     ...(options.nonce === undefined ? {} : { nonce: options.nonce }),
     authenticate: async ({ provider, flow, demands, name }) => {
+      const why = escapeForDisplay(`policy wants ${inWords(wanted)}`)
+      if (!io.interactive || isAutomated(deps.env)) throw unattended(why, { wanted, agent })
       io.note(`${io.style.yellow(symbols.attention)} ${why}`)
       io.note(`Sign in again as ${escapeForDisplay(name)}`)
       return signIn(provider, { options: { browser: flow === 'browser', demands }, deps })
     },
     signal,
   })
-  io.note(
-    `${io.style.green(symbols.done)} signed in again as ${escapeForDisplay(session.principal.name)}`,
-  )
+  const name = escapeForDisplay(session.principal.name)
+  io.note(`${io.style.green(symbols.done)} signed in again as ${name}`)
+}
+
+function unattended(
+  why: string,
+  { wanted, agent }: { wanted: SignInObligation; agent: string | undefined },
+): JitError {
+  const stronger = wanted.acr_values.map((acr) => `--acr ${escapeForDisplay(acr)}`)
+  const flags = stronger.length > 0 ? stronger : ['--fresh']
+  const who = agent === undefined ? [] : [`--agent ${agent}`]
+  return new JitError('insufficient_user_authentication', why, {
+    hint: `${['jit login', ...who, ...flags].join(' ')}, then run this again`,
+    signIn: wanted,
+  })
 }
 
 function inWords({ max_age, acr_values }: SignInObligation): string {
   const age = max_age > 0 ? ` of the last ${formatDuration(max_age)}` : ' of right now'
   return `a sign-in${age}${acr_values.length > 0 ? `, with ${acr_values.join(' or ')}` : ''}`
-}
-
-function byHand({ acr_values }: SignInObligation): string {
-  if (acr_values.length === 0) return 'jit login --fresh'
-  return `jit login ${acr_values.map((acr) => `--acr ${escapeForDisplay(acr)}`).join(' ')}`
 }

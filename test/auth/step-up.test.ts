@@ -174,6 +174,19 @@ test('whatever the broker refuses, another account above all, leaves the session
   expect(await stored()).toEqual(before)
 })
 
+test('a session that was handed on names who has to sign in, and how it is handed on again', async () => {
+  const { flow: _, ...session } = await signedIn()
+  const copilot = { ...source, agent: 'claude' }
+  await writeSession(source.keystore, { ...session, agent: 'claude', delegated: true })
+  const authenticate = async () => tokens
+  await expect(
+    stepUp({ source: copilot, signIn: WANTED, authenticate, signal: never }),
+  ).rejects.toMatchObject({
+    code: 'insufficient_user_authentication',
+    hint: 'jit login --fresh, then hand it on again: jit login --agent claude --delegate',
+  })
+})
+
 test('a session that no person signed in to can’t be signed in to again', async () => {
   const { flow: _, ...session } = await signedIn()
   await writeSession(source.keystore, session)
