@@ -72,7 +72,7 @@ export class Renewals {
   async #renew(live: Live, from: number): Promise<number> {
     const { ledger, failpoint, decider } = this.#parts
     const { row, session } = live
-    const request = this.#request(row)
+    const request = this.#request(live)
     requireExtendable(request)
     const to = deadlineAfter({ now: this.#parts.store.now(), from, request, session })
     const assessment = await this.#assess(live, request, { renewing: true })
@@ -131,7 +131,8 @@ export class Renewals {
   ): Promise<void> {
     const { ledger, decider, end } = this.#parts
     const { row } = live
-    const request = this.#request({ ...row, claimed_told: JSON.stringify(claimed) })
+    const told = { ...row, claimed_told: JSON.stringify(claimed) }
+    const request = this.#request({ ...live, row: told })
     const assessment = await this.#assess(live, request, { renewing: false })
     const { decisions } = assessment
     if (assessment.kind === 'permitted' || later) {
@@ -150,12 +151,14 @@ export class Renewals {
     return row.sid === sid && row.state === 'active' ? { session, row } : undefined
   }
 
-  /** As it was asked for, at today's targets, where its client stands now. */
-  #request(row: GrantRow): ResolvedRequest {
+  /** As it was asked for, at today's targets, where issuer and client say that it stands now. */
+  #request({ session, row }: Live): ResolvedRequest {
     const request = this.#parts.decider.recorded(row)
-    if (row.claimed_told === null) return request
-    const claimed = JSON.parse(row.claimed_told) as ClaimedContext
-    return { ...request, context: { ...request.context, claimed } }
+    const claimed =
+      row.claimed_told === null
+        ? request.context.claimed
+        : (JSON.parse(row.claimed_told) as ClaimedContext)
+    return { ...request, context: { ...request.context, ...session.signed, claimed } }
   }
 
   /** For more time only approvals that are recent enough count. */
