@@ -117,8 +117,7 @@ export class Decider {
     if (denials.length === 0) return { kind: 'permitted', decisions }
     const open = questions.flatMap((question) => question.decisions)
     const would = (hypothesis: Hypothesis) => open.map(({ under }) => under(hypothesis))
-    const permits = (hypothesis: Hypothesis) =>
-      would(hypothesis).every(({ effect }) => effect === 'permit')
+    const permits = (hypothesis: Hypothesis) => open.every((one) => one.permits(hypothesis))
     const obligation = findObligation({ ...this.#config, permits })
     if (!obligation) return { kind: 'denied', decisions, denials }
     const forbidding = denials.flatMap(({ decision }) => decision.policies)

@@ -28,7 +28,8 @@ export class TaskPolicies {
   readonly #steady: PolicyTexts
   readonly #varying: PolicyTexts
   readonly #sights: ReadonlyMap<string, Sight>
-  /** What the permits among those that vary see. */
+  /** What all of those that vary see together, and what the permits among them do. */
+  readonly #all: Sight
   readonly #permits: Sight
 
   constructor(policies: readonly ParsedPolicy[], vocabulary: Vocabulary) {
@@ -37,6 +38,7 @@ export class TaskPolicies {
     this.#steady = textsOf(policies.filter(({ sight }) => sight === undefined))
     this.#varying = textsOf(varying)
     this.#sights = new Map(varying.flatMap(({ id, sight }) => (sight ? [[id, sight]] : [])))
+    this.#all = jointSight([...this.#sights.values()])
     const permits = varying.filter(({ json }) => json.effect === 'permit')
     this.#permits = jointSight(permits.flatMap(({ sight }) => sight ?? []))
   }
@@ -44,17 +46,24 @@ export class TaskPolicies {
   /** Puts a question. Never throws. */
   ask(question: TaskQuestion): Asked {
     const steady = answerOf(this.#steady, () => taskCall(question, this.#vocabulary))
-    const now = this.#answer(question, NO_HYPOTHESIS)
+    const answers = new Map<string, Decision>()
+    const vary = (hypothesis: Hypothesis) => {
+      const view = viewOf(hypothesis, this.#all)
+      const answer = answers.get(view) ?? this.#answer(question, hypothesis)
+      answers.set(view, answer)
+      return answer
+    }
+    const now = vary(NO_HYPOTHESIS)
     const lessons = new Lessons(this.#sights, this.#permits)
     lessons.learn(NO_HYPOTHESIS, now)
     const stands = steady.effect === 'deny' && steady.because !== 'not-permitted'
     return {
       decision: answerOfBoth(steady, now),
-      under: (hypothesis) => answerOfBoth(steady, this.#answer(question, hypothesis)),
+      under: (hypothesis) => answerOfBoth(steady, vary(hypothesis)),
       permits: (hypothesis) => {
         if (stands || lessons.forbid(hypothesis)) return false
         if (steady.effect === 'deny' && lessons.leaveUnpermitted(hypothesis)) return false
-        const answer = this.#answer(question, hypothesis)
+        const answer = vary(hypothesis)
         lessons.learn(hypothesis, answer)
         return answerOfBoth(steady, answer).effect === 'permit'
       },
