@@ -1,7 +1,7 @@
 import { JitError } from '../lib/errors.ts'
 import type { Decision, PolicySet } from '../policy/decide.ts'
 import { describeDenial } from '../policy/denial.ts'
-import { findObligation, type Hypothesis, suppose } from '../policy/obligations.ts'
+import { findObligation, type Hypothesis } from '../policy/obligations.ts'
 import { ownerQuestion } from '../policy/owner.ts'
 import type { ForgeAnswer, TaskQuestion } from '../policy/question.ts'
 import type { GrantContext } from '../protocol/grant.ts'
