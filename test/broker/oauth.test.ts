@@ -234,6 +234,17 @@ describe('plain HTTP', () => {
     expect(await answer.json()).toMatchObject({
       resource: harness.url,
       identity_providers: [{ issuer: 'https://idp.test', clients: { human: 'jit-cli' } }],
+      bearer_methods_supported: [],
+      dpop_bound_access_tokens_required: true,
+      dpop_signing_alg_values_supported: expect.arrayContaining(['ES256']),
+    })
+  })
+
+  test('metadata names the authentication contexts that a step-up may ask for (RFC 9470)', async () => {
+    const answer = await fetch(`${harness.url}/.well-known/oauth-authorization-server`)
+    expect(await answer.json()).toMatchObject({
+      issuer: harness.url,
+      acr_values_supported: ['urn:mfa'],
     })
   })
 

@@ -3,7 +3,7 @@ import { Duration, Flag, list, map, mapOf, Text } from '../../lib/document-schem
 import { SENSITIVITIES } from '../../policy/vocabulary.ts'
 import { Name, VariableName } from '../../protocol/values.ts'
 import { IDENTITY_KEYS } from './identity.ts'
-import { Count, HookUrl, Host, Reference, ServiceUrl } from './values.ts'
+import { Acr, Count, HookUrl, Host, Reference, ServiceUrl } from './values.ts'
 
 const LISTEN = 'expected HOST:PORT, such as 127.0.0.1:7420'
 
@@ -107,7 +107,7 @@ export const BrokerFile = map({
     }),
     {},
   ),
-  acr: v.optional(atMost(4, list(Text)), []),
+  acr: v.optional(atMost(4, list(Acr)), []),
   tasks: mapOf(Name, v.nullish(Task)),
   environments: mapOf(Name, map({ tier: Name })),
   labels: v.optional(mapOf(Name, v.picklist(['string', 'bool', 'long'], LABEL)), {}),

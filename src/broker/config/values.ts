@@ -19,6 +19,14 @@ export const Reference = v.pipe(
   ),
 )
 
+const ACR_EXPECTED = 'expected an authentication context: no spaces, quotes or backslashes'
+
+/** One of `acr_values`, which stand side by side, and in quotes in a challenge (RFC 9470 section 3). */
+export const Acr = v.pipe(
+  v.string(ACR_EXPECTED),
+  v.regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, ACR_EXPECTED),
+)
+
 export const Host = v.pipe(
   v.string('expected a host name'),
   v.regex(/^[a-z0-9.-]{1,253}(?::[0-9]{1,5})?$/, 'expected a host name'),

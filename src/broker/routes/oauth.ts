@@ -46,7 +46,12 @@ export function oauthRoutes(app: App, parts: AppParts): void {
       authorization_servers: [url],
       identity_providers: identity.metadata(),
     }
-    return c.json(metadata)
+    return c.json({
+      ...metadata,
+      bearer_methods_supported: [],
+      dpop_bound_access_tokens_required: true,
+      dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
+    })
   })
 
   // RFC 8414.
@@ -60,6 +65,8 @@ export function oauthRoutes(app: App, parts: AppParts): void {
       response_types_supported: [],
       token_endpoint_auth_methods_supported: ['none'],
       dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
+      // RFC 9470 section 6: what a step-up may ask for.
+      ...(config.acr.length > 0 ? { acr_values_supported: config.acr } : {}),
     }),
   )
 

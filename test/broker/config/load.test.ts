@@ -115,6 +115,11 @@ describe('each mistake is one error with file, line, path and what was expected'
       'broker.yaml:11: tasks.approve: expected another name: this one is reserved',
     ],
     [
+      'an authentication context that would be two',
+      sampleWith('approvers: [platform-oncall]', "approvers: []\nacr: ['urn:a urn:b']"),
+      'broker.yaml:11: acr.0: expected an authentication context: no spaces, quotes or backslashes',
+    ],
+    [
       'an approver who is no group',
       sampleWith('approvers: [platform-oncall]', 'approvers: [oncall]'),
       'broker.yaml:10: approvers.0: not declared under groups: expected shop-devs, platform-oncall',
