@@ -19,6 +19,8 @@ export function createAuthorizer(options: {
   keystore: () => Promise<Keystore>
   clock: Clock
   paths: Paths
+  /** Where a job's identity token is found. */
+  env?: Readonly<Record<string, string | undefined>>
 }) {
   const { clock } = options
   let held: StoredSession | undefined

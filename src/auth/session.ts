@@ -6,6 +6,17 @@ import { AgentName, Principal } from '../protocol/principal.ts'
 import { Timestamp } from '../protocol/values.ts'
 import { SessionKey } from './proof.ts'
 
+/** How the session of a job signs in, and does again. */
+const Workload = v.object({
+  /** As `workloadSource` takes it. */
+  source: v.string(),
+  /** Names the job; `""` where nothing tells. */
+  job: v.string(),
+  /** What its tokens are made for. */
+  audience: v.string(),
+})
+export type Workload = v.InferOutput<typeof Workload>
+
 /** A sign-in at one broker, as the keystore holds it. */
 export const StoredSession = v.object({
   broker: v.string(),
@@ -13,6 +24,8 @@ export const StoredSession = v.object({
   agent: v.exactOptional(AgentName),
   /** Handed on by the person's session at the same broker, which it goes on with. */
   delegated: v.exactOptional(v.literal(true)),
+  /** Of a job, which signs in by itself. */
+  workload: v.exactOptional(Workload),
   issuer: v.string(),
   client_id: v.string(),
   /** How a person signed in, and does again; absent where none did. */

@@ -23,6 +23,8 @@ export async function askAhead(options: RequestOptions, deps: Deps): Promise<num
   const request = await grantRequest(options, deps)
   const connection = await connect(deps)
   const asked = await ask(request, { connection, deps })
+  // What was asked ahead ends with the session that asked.
+  deps.atExit.clear()
   // At once: whoever stops waiting still has the id.
   if (!options.json) deps.io.out(asked.id)
   if (!options.json) tell(asked, deps)
@@ -77,7 +79,7 @@ async function untilApproved(
   try {
     for await (const grant of polled(look, options)) {
       if (!grant) throw new JitError('broker_failed', `the broker lost ${asked.id}`)
-      if (grant.state !== 'pending') return outcomeOf(grant, deps)
+      if (grant.state !== 'pending') return outcomeOf(grant, { asked, deps })
       if (grant.obligation) {
         const what = `waiting for ${obligationText(grant.obligation)}`
         waiting.show({ what, aside: `jit approve ${escapeForDisplay(grant.id)}` })
@@ -89,9 +91,9 @@ async function untilApproved(
   }
 }
 
-function outcomeOf(grant: Grant, { clock }: Deps): Grant {
+function outcomeOf(grant: Grant, { asked, deps }: { asked: Grant; deps: Deps }): Grant {
   if (grant.state !== 'refused' && grant.state !== 'denied') return grant
-  if (grant.lapses_at && Date.parse(grant.lapses_at) <= clock.now()) {
+  if (asked.lapses_at && Date.parse(asked.lapses_at) <= deps.clock.now()) {
     throw new JitError('request_lapsed', `${grant.id} lapsed before it was approved`)
   }
   throw new JitError('approval_denied', `${grant.id} was denied, or withdrawn`)

@@ -5,6 +5,7 @@ import { type BrokerClient, createBrokerClient } from '../client/broker.ts'
 import { JitError } from '../lib/errors.ts'
 import { chosenAgent } from './agent.ts'
 import type { Deps } from './deps.ts'
+import { sessionStore } from './job.ts'
 
 /** A broker as a command reaches it, in the name of whoever is signed in. */
 export interface Connection {
@@ -51,14 +52,16 @@ export async function requireBroker(deps: Deps): Promise<string> {
 }
 
 /**
- * The broker with the session there, the person's or that of the copilot `JIT_AGENT`; a session that is missing shows at the first request.
+ * The broker with the session there: the person's, that of the copilot `JIT_AGENT`, or in a job the
+ * job's own. A session that is missing shows at the first request.
  * @throws JitError as {@link requireBroker}
  */
 export async function connect(deps: Deps): Promise<Connection> {
   const broker = await requireBroker(deps)
-  const { keystore, clock, paths, interrupted } = deps
-  const agent = chosenAgent(deps.env)
-  const authorizer = createAuthorizer({ broker, agent, keystore, clock, paths })
+  const { env, clock, paths, interrupted } = deps
+  const agent = chosenAgent(env)
+  const keystore = agent === undefined ? sessionStore(broker, deps) : deps.keystore
+  const authorizer = createAuthorizer({ broker, agent, keystore, clock, paths, env })
   const client = createBrokerClient({ broker, authorizer, signal: interrupted })
   return { broker, authorizer, client }
 }

@@ -17,6 +17,8 @@ export interface Deps {
   readonly prompt: Prompt
   /** Opens a page in the person's browser; `false` where there is none. */
   readonly openBrowser: (url: URL) => Promise<boolean>
+  /** What is to be done before the process ends, however it ends. Failures count for nothing. */
+  readonly atExit: Set<() => Promise<void>>
   /** Aborted by the first Ctrl-C or TERM of a command that has no child to pass it to. */
   readonly interrupted: AbortSignal
 }

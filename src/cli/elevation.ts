@@ -6,6 +6,7 @@ import type { Patience } from '../run/asking.ts'
 import { runElevated } from '../run/elevated.ts'
 import { exitLike } from '../run/signals.ts'
 import { waitsByItself } from './approval-pending.ts'
+import { settle } from './at-exit.ts'
 import type { ExecOptions } from './commands/exec.ts'
 import { type Connection, connect } from './connect.ts'
 import type { Deps } from './deps.ts'
@@ -42,13 +43,18 @@ export async function elevate(options: ExecOptions, deps: Deps): Promise<number>
     progress: report,
     signal: deps.interrupted,
   })
-  if (finished.kind === 'detached') throw waitsByItself(finished.pending, command)
+  if (finished.kind === 'detached') {
+    // The request ends with the session that asked.
+    deps.atExit.clear()
+    throw waitsByItself(finished.pending, command)
+  }
   report.finished(finished)
   if (finished.release.kind === 'released') {
     const { receipt } = finished.release
     writeReceipt(receipt)
     rememberSeen(deps.paths.data, { broker, position: receipt.log })
   }
+  await settle(deps)
   return exitLike(finished.outcome)
 }
 

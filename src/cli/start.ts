@@ -1,6 +1,7 @@
 import { systemClock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { pathsFrom } from '../lib/paths.ts'
+import { settle } from './at-exit.ts'
 import type { Deps } from './deps.ts'
 import { exitCodeOf } from './exit-codes.ts'
 import { reportFailure } from './failure.ts'
@@ -23,6 +24,7 @@ export async function start(argv: readonly string[]): Promise<void> {
     reportFailure(error, { io: deps.io, json: wantsJson(argv), debug })
     code = exitCodeOf(error.code, { wraps: wrapsCommand(argv) })
   }
+  await settle(deps)
   // Open keep-alive connections would hold the process for seconds.
   process.exitCode = code
   process.stdout.write('', () => process.exit())
@@ -41,6 +43,7 @@ function createDeps(io: Terminal): Deps {
     keystore: once(async () => (await import('../keystore/open.ts')).openKeystore({ env, paths })),
     prompt: terminalPrompt(io, interrupted),
     openBrowser: async (url) => (await import('./browser.ts')).openInBrowser(url, env),
+    atExit: new Set(),
     interrupted,
   }
 }

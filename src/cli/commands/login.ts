@@ -7,6 +7,7 @@ export interface LoginOptions {
   readonly fresh?: boolean
   readonly acr?: readonly string[]
   readonly yes?: boolean
+  readonly workload?: string | true
   readonly agent?: string
   readonly delegate?: boolean
   readonly task?: readonly string[]
@@ -26,6 +27,10 @@ export function registerLogin(program: Command, deps: Deps, exit: (code: number)
     .option('--fresh', 'sign in anew, and go on with the session that is there')
     .option('--acr <value>', 'the same, with this authentication context; may be repeated', append)
     .option('--yes', 'trust a broker that is new to this machine, without asking')
+    .option(
+      '--workload [source]',
+      'sign the job in that this is: github, gitlab, spiffe, kubernetes, env:NAME, file:PATH',
+    )
     .option('--agent <name>', 'sign a copilot in as itself, beside you')
     .option('--delegate', 'hand your session on to it, without a sign-in')
     .option('--task <task>', 'with --delegate: only this task; may be repeated', append)
@@ -50,9 +55,22 @@ export async function runLogin(
   const agent = chosenAgent(actingAs(deps, options.agent).env)
   checkDelegation(options, agent)
   const broker = await chosenBroker(options.broker, deps)
-  if (options.delegate && agent !== undefined) await delegate(options, { broker, agent, deps })
+  if (options.workload !== undefined) await signInAsJob(broker, { options, deps })
+  else if (options.delegate && agent !== undefined) await delegate(options, { broker, agent, deps })
   else await signInAt(broker, { options, agent, deps })
   return 0
+}
+
+/** Nobody is asked anything: whoever wrote the job named the broker. */
+async function signInAsJob(
+  broker: string,
+  { options, deps }: { options: LoginOptions; deps: Deps },
+): Promise<void> {
+  const { signInJob } = await import('../job-login.ts')
+  const session = await signInJob(broker, { options, deps })
+  await announce(session, { json: options.json ?? false, deps })
+  if (deps.env.JIT_BROKER) return
+  deps.io.note(`  ${deps.io.style.bold(`JIT_BROKER=${broker}`)} has the next commands go there`)
 }
 
 /** Finds the broker's identity provider, signs in there, and opens a session at the broker. */

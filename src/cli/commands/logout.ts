@@ -40,10 +40,12 @@ export async function runLogout(options: LogoutOptions, given: Deps): Promise<nu
 async function endEverywhere(name: SessionName, deps: Deps): Promise<boolean> {
   const { currentSession } = await import('../../auth/renewal.ts')
   const { endAtBroker, endAtProvider } = await import('../../auth/sign-out.ts')
-  const { clock, paths } = deps
+  const { clock, paths, env } = deps
   const keystore = await deps.keystore()
   // The broker takes the word of a token that is still good only, so it may have to be renewed.
-  const session = await currentSession({ ...name, keystore, clock, paths }).catch(() => undefined)
+  const session = await currentSession({ ...name, keystore, clock, paths, env }).catch(
+    () => undefined,
+  )
   if (!session) return false
   const ended = await endAtBroker(session, clock)
   await endAtProvider(session)
