@@ -3,7 +3,7 @@ import type { Decision, PolicySet } from '../policy/decide.ts'
 import { describeDenial } from '../policy/denial.ts'
 import { findObligation, type Hypothesis } from '../policy/obligations.ts'
 import { ownerQuestion } from '../policy/owner.ts'
-import type { ForgeAnswer, TaskQuestion } from '../policy/question.ts'
+import type { ForgeAnswer, RequestContext, TaskQuestion } from '../policy/question.ts'
 import type { GrantContext } from '../protocol/grant.ts'
 import type { Obligation } from '../protocol/obligation.ts'
 import { outsideCeiling } from './ceiling.ts'
@@ -145,21 +145,22 @@ export class Decider {
     asked: { request: ResolvedRequest; target: string; evidence: Evidence },
   ): TaskQuestion {
     const { request, target, evidence } = asked
+    const context = this.context(asker, request, evidence)
+    return { principal: asker.principal, task: request.task, target, context }
+  }
+
+  /** What a request is decided on, beside who, what and where. */
+  context(asker: Asker, request: ResolvedRequest, evidence: Evidence): RequestContext {
     const { repository, branch, commit, break_glass, ...unsigned } = request.context
     return {
-      principal: asker.principal,
-      task: request.task,
-      target,
-      context: {
-        ...unsigned,
-        ...evidence,
-        signed: { repository, branch, commit },
-        breakGlass: break_glass,
-        ttl: request.ttlSeconds,
-        delivery: 'env',
-        authentication: authenticationOf(asker),
-        now: this.#store.now(),
-      },
+      ...unsigned,
+      ...evidence,
+      signed: { repository, branch, commit },
+      breakGlass: break_glass,
+      ttl: request.ttlSeconds,
+      delivery: 'env',
+      authentication: authenticationOf(asker),
+      now: this.#store.now(),
     }
   }
 
