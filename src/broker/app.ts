@@ -8,9 +8,11 @@ import type { Grants } from './grants.ts'
 import { openApiDocument } from './openapi.ts'
 import { errorResponse } from './responses.ts'
 import { approvalRoutes } from './routes/approvals.ts'
+import { eventRoutes } from './routes/events.ts'
 import { grantTokenRoutes } from './routes/grant-tokens.ts'
 import { inventoryRoutes } from './routes/inventory.ts'
 import { oauthRoutes } from './routes/oauth.ts'
+import { policyRoutes } from './routes/policy.ts'
 import { revocationRoutes } from './routes/revocation.ts'
 import type { Session } from './sessions.ts'
 
@@ -71,6 +73,8 @@ export function createApp(parts: AppParts): App {
   grantTokenRoutes(app, parts)
   inventoryRoutes(app, parts)
   revocationRoutes(app, parts)
+  eventRoutes(app, parts)
   approvalRoutes(app, parts)
+  policyRoutes(app, parts)
   return app
 }

@@ -25,6 +25,7 @@ import { resolveReference } from './references.ts'
 import { forgetExpired } from './replay.ts'
 import { Revoker } from './revoker.ts'
 import { createSeal, newSealKey, type Seal } from './seal.ts'
+import { createSecurityEvents, type SecurityEvents } from './security-events.ts'
 import { bind, checkTransport, closeServer, type Mount, portOf, serve } from './server.ts'
 import { Sessions } from './sessions.ts'
 import { openSqliteStore } from './store/sqlite.ts'
@@ -49,6 +50,7 @@ export interface BrokerParts {
   readonly sessions: Sessions
   readonly policies: Policies
   readonly identity: IdentityProviders
+  readonly securityEvents: SecurityEvents
   readonly accessTokens: AccessTokens
   readonly keys: Readonly<Record<KeyPurpose, SigningKey>>
   readonly failpoint: Failpoints
@@ -137,6 +139,11 @@ async function assemble(options: BrokerOptions, store: Store): Promise<BrokerPar
     identity: createIdentityProviders({
       providers: config.identity,
       pipelines: config.pipelines,
+      clock,
+      fetch: options.fetch ?? fetch,
+    }),
+    securityEvents: createSecurityEvents({
+      transmitters: config.events,
       clock,
       fetch: options.fetch ?? fetch,
     }),

@@ -3,6 +3,7 @@ import { JitError } from '../lib/errors.ts'
 import type { Principal } from '../protocol/principal.ts'
 import type { AuditLog } from './audit.ts'
 import type { VerifiedIdentity } from './identity.ts'
+import { takeOnce } from './replay.ts'
 import { endSession } from './session-end.ts'
 import type { SessionRow } from './store/schema.ts'
 import type { Store, Tx } from './store/store.ts'
@@ -14,6 +15,8 @@ export interface CutOff {
   /** Sign-ins up to then; absent: all until now. */
   readonly until?: number
   readonly actor?: Principal
+  /** What may have this effect once: taken in the same transaction. */
+  readonly once?: Parameters<typeof takeOnce>[1]
   /** For the audit log: what it came of. */
   readonly detail?: Readonly<Record<string, unknown>>
 }
@@ -21,14 +24,15 @@ export interface CutOff {
 /**
  * Ends the sessions of principals, and sees to it that no sign-in from before opens another: neither
  * a refresh token nor a silent renewal undoes it.
- * @returns the sessions that ended
+ * @returns the sessions that ended; none where `once` was taken before
  */
 export async function cutOff(
-  { principalIds, until, actor, detail }: CutOff,
+  { principalIds, until, actor, once, detail }: CutOff,
   { store, audit }: { store: Store; audit: AuditLog },
 ): Promise<string[]> {
   const at = store.now()
   return store.transaction(async (tx) => {
+    if (once && !(await takeOnce(tx, once))) return []
     const open = await openSessionsOf(tx, new Set(principalIds))
     // A provider's clock may be ahead: what it has signed so far is from before all the same.
     const notBefore = until ?? Math.max(at, ...open.map((row) => row.authenticated_at ?? 0))

@@ -20,7 +20,7 @@ export interface TokenRule {
 }
 
 // Asymmetric ones only: with HS256 a provider's public key would do as the secret.
-const ALGORITHMS = [
+export const ALGORITHMS = [
   ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
   ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
 ]

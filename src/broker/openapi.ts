@@ -2,6 +2,7 @@ import { toJsonSchema } from '@valibot/to-json-schema'
 import type { GenericSchema } from 'valibot'
 import { ApprovalRequest, ApprovalRequests, ApproveBody, DenyBody } from '../protocol/approval.ts'
 import { AuditPage } from '../protocol/audit.ts'
+import { GrantExplanation } from '../protocol/explanation.ts'
 import { Grant, Grants, Receipt, Receipts, Withdrawal } from '../protocol/grant.ts'
 import { ClientMessage, ServerMessage } from '../protocol/lifeline.ts'
 import { ResourceMetadata, TokenResponse } from '../protocol/oauth.ts'
@@ -18,6 +19,7 @@ const SCHEMAS = {
   DenyBody,
   Grant,
   GrantRequest,
+  GrantExplanation,
   Grants,
   Problem,
   Receipt,
@@ -102,6 +104,24 @@ export function openApiDocument(url: string) {
           ...form(exchange),
         }),
       },
+      '/ssf/events': {
+        post: {
+          ...open,
+          summary: 'A security event of an identity provider (RFC 8935)',
+          requestBody: { content: { 'application/secevent+jwt': { schema: TEXT } } },
+          responses: {
+            202: { description: 'Taken' },
+            400: {
+              description: 'Refused (RFC 8935 section 2.4)',
+              content: {
+                'application/json': {
+                  schema: { type: 'object', properties: { err: TEXT, description: TEXT } },
+                },
+              },
+            },
+          },
+        },
+      },
       '/oauth/revoke': {
         post: operation('Ends the session (RFC 7009)', undefined, {
           ...open,
@@ -145,6 +165,11 @@ export function openApiDocument(url: string) {
       '/v1/revoke': {
         post: operation('Ends many grants: `{"scope": "mine"|"all"}` or `{"user"}`', 'Receipts', {
           requestBody: { content: { 'application/json': { schema: { type: 'object' } } } },
+        }),
+      },
+      '/v1/policy/explain': {
+        get: operation('Why policy says what it says of a grant', 'GrantExplanation', {
+          parameters: [query('grant', 'its id')],
         }),
       },
       '/v1/audit': {

@@ -7,7 +7,7 @@ import type { Store, Tx } from './store/store.ts'
  */
 export async function takeOnce(
   tx: Tx,
-  once: { scope: 'dpop' | 'id-token'; value: string; expiresAt: number },
+  once: { scope: 'dpop' | 'id-token' | 'security-event'; value: string; expiresAt: number },
 ): Promise<boolean> {
   const result = await tx
     .insertInto('replay')

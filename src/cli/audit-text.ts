@@ -80,6 +80,7 @@ function outcomeOf(entry: AuditEntry): string {
     entry.event === 'session.renewed' && entry.authenticated_at ? 'signed in again' : '',
     textOf(entry.acr),
     entry.event === 'grant.permitted' && typeof ttl === 'number' ? formatDuration(ttl) : '',
+    whoseOf(entry),
     textOf(expires_at) && `until ${textOf(expires_at)}`,
     textOf(ended_by) || textOf(by),
     exitOf(fieldsOf(outcome)),
@@ -89,6 +90,14 @@ function outcomeOf(entry: AuditEntry): string {
     textOf(entry.problem),
   ]
   return said.filter((part) => part !== '').join(', ')
+}
+
+/** Whom it was about, where that isn't who did it, and who was told. */
+function whoseOf({ event, subject, until, whose, hook }: AuditEntry): string {
+  if (event === 'session.cut_off') return `${textOf(subject)}: sign-ins until ${textOf(until)}`
+  if (textOf(hook)) return textOf(hook)
+  const name = textOf(fieldsOf(whose).name)
+  return name && `of ${name}`
 }
 
 function deniedBy({ event, decisions }: AuditEntry): string {

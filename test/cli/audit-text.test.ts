@@ -64,3 +64,15 @@ test('a session that somebody signed in to again is told from one that was merel
     ),
   ).toEqual(['-', 'signed in again, urn:jit:mfa'])
 })
+
+test('who was offboarded is told, and until when their sign-ins count no more', () => {
+  const until = '2026-11-22T14:46:57.000Z'
+  const whose = { kind: 'human', id: 'idp.test/u2', name: 'eve' }
+  expect(
+    lines(
+      entry('session.cut_off', { subject: 'idp.test/u2', until }),
+      entry('session.ended', { by: 'revoked', whose }),
+      entry('grant.not_notified', { hook: 'slack', problem: 'it answered 500' }),
+    ).map((line) => line.split(/ {2,}/).at(-1)),
+  ).toEqual([`idp.test/u2: sign-ins until ${until}`, 'of eve, revoked', 'slack, it answered 500'])
+})

@@ -70,7 +70,8 @@ function* checkIssuers({ identity, dangerously_allow_plain_http }: BrokerFile): 
 
 /** Transmitters speak of people whom `identity:` knows, and of no others. */
 function* checkTransmitters(file: BrokerFile): Generator<Mistake> {
-  const issuers = file.identity.map(({ issuer }) => issuer)
+  const people = file.identity.filter(({ kind }) => kind === 'people')
+  const issuers = people.map(({ issuer }) => issuer)
   for (const [index, { issuer, jwks_uri, identity }] of file.events.entries()) {
     const path = ['events', index]
     const again = file.events.findIndex((other) => other.issuer === issuer) !== index
@@ -78,8 +79,11 @@ function* checkTransmitters(file: BrokerFile): Generator<Mistake> {
     if (!issuers.includes(identity ?? issuer)) {
       const [key, message] =
         identity === undefined
-          ? ['issuer', 'expected an issuer of identity:, or identity: with the one it speaks for']
-          : ['identity', 'expected an issuer of identity:']
+          ? [
+              'issuer',
+              "expected a people's issuer of identity:, or identity: with the one it speaks for",
+            ]
+          : ['identity', "expected a people's issuer of identity:"]
       yield { path: [...path, key], message }
     }
     for (const [key, url] of Object.entries({ issuer, jwks_uri })) {
