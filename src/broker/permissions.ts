@@ -10,12 +10,13 @@ interface Parts {
   readonly store: Store
 }
 
-/** Whether it is a principal's own grant. */
+/** Whether it is a principal's own grant, or that of a copilot of theirs. */
 export function isOwn({ principal }: Session, { row }: LedgerGrant): boolean {
-  return row.principal_id === principal.id && row.principal_kind === principal.kind
+  if (row.principal_id === principal.id) return row.principal_kind === principal.kind
+  return principal.kind === 'human' && principalOf(row).owner === principal.id
 }
 
-/** Whether somebody may see or end a grant: one's own always, others' as policy says. */
+/** Whether somebody may see or end a grant: one's own always, one's copilots' too, others' as policy says. */
 export function mayDo(
   session: Session,
   { action, grant }: { action: 'view' | 'revoke'; grant: LedgerGrant },

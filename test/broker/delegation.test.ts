@@ -162,10 +162,40 @@ describe('a delegated session', () => {
     await person.take(await person.exchange(await harness.idToken()))
     await agent.take(await agent.renew())
     const database = new DatabaseSync(join(harness.directory, 'ledger.db'), { readOnly: true })
-    const rows = database.prepare('SELECT authenticated_at FROM sessions ORDER BY sid').all()
+    const select = 'SELECT principal_kind AS kind, authenticated_at AS at FROM sessions'
+    const rows = database.prepare(select).all()
     database.close()
-    const [newest, first] = rows.map(({ authenticated_at }) => Number(authenticated_at))
-    expect(newest).toBeGreaterThan(Number(first))
+    const signedInAt = (kind: string) => Number(rows.find((row) => row.kind === kind)?.at)
+    expect(signedInAt('human') - signedInAt('agent')).toBe(60_000)
+  })
+})
+
+describe('the owner of a copilot', () => {
+  test('sees what it holds and ends it; the copilot sees nothing of its owner', async () => {
+    const person = await harness.client()
+    const [itself, delegated] = [await harness.agent('claude'), await harness.delegated(person)]
+    const lines = [await itself.grant({ task: 'plan' }), await delegated.grant({ task: 'plan' })]
+    const own = await person.grant({ task: 'plan' })
+    const shown = (await person.call('GET', '/v1/grants')).body.grants
+    expect(shown.map(({ id }: { id: string }) => id).sort()).toEqual(
+      [...lines, own].map(({ granted }) => granted.grant).sort(),
+    )
+    expect((await delegated.call('GET', '/v1/grants')).body.grants).toHaveLength(1)
+    const theirs = `/v1/grants/${own.granted.grant}`
+    expect((await delegated.call('GET', theirs)).status).toBe(404)
+    for (const { granted, line } of lines) {
+      expect((await person.call('POST', `/v1/grants/${granted.grant}/revoke`)).status).toBe(200)
+      expect((await line.next('revoked')).ended_by).toBe('revoked')
+    }
+  })
+
+  test('is nobody else, whatever their ids have in common', async () => {
+    const agent = await harness.agent('claude')
+    await agent.grant({ task: 'plan' })
+    for (const sub of ['u', 'u11', 'u1#jit-agent/claude']) {
+      const other = await harness.client({ sub })
+      expect((await other.call('GET', '/v1/grants')).body.grants).toEqual([])
+    }
   })
 })
 

@@ -1,8 +1,9 @@
+import { type ExpressionBuilder, sql } from 'kysely'
 import { JitError } from '../../lib/errors.ts'
 import type { Receipt } from '../../protocol/grant.ts'
 import type { AuditLog } from '../audit.ts'
 import { LIVE_GRANT_STATES, WAITING_STATES } from '../grant-state.ts'
-import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
+import type { ApprovalRow, GrantRow, LeaseRow, Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { countedApprovals } from './counted-approvals.ts'
 import { MINT_MARGIN_MS, MINT_WINDOW_MS } from './lease-transitions.ts'
@@ -10,6 +11,13 @@ import { type LedgerGrant, receiptOf } from './rows.ts'
 
 /** How many ids go into one query. */
 const BATCH = 500
+
+/** A copilot's id is that of its owner, and what follows a `#`. */
+const ofWhom = (id: string) => (eb: ExpressionBuilder<Schema, 'grants'>) =>
+  eb.or([
+    eb('principal_id', '=', id),
+    eb(sql<string>`substr(principal_id, 1, ${id.length + 1})`, '=', `${id}#`),
+  ])
 
 /** What the ledger holds; nothing is written here. */
 export class LedgerReader {
@@ -41,18 +49,18 @@ export class LedgerReader {
     return found
   }
 
-  /** Live grants, oldest first; of one principal where named. */
+  /** Live grants, oldest first; of one principal where named, and of their copilots. */
   async live(of: { principalId?: string } = {}): Promise<LedgerGrant[]> {
     let query = this.#store.db
       .selectFrom('grants')
       .selectAll()
       .where('state', 'in', LIVE_GRANT_STATES)
       .orderBy('id')
-    if (of.principalId !== undefined) query = query.where('principal_id', '=', of.principalId)
+    if (of.principalId !== undefined) query = query.where(ofWhom(of.principalId))
     return this.#withLeases(await query.execute())
   }
 
-  /** Requests that wait, oldest first; of one principal where named. */
+  /** Requests that wait, oldest first; of one principal where named, and of their copilots. */
   async waiting(of: { principalId?: string } = {}): Promise<LedgerGrant[]> {
     let query = this.#store.db
       .selectFrom('grants')
@@ -60,7 +68,7 @@ export class LedgerReader {
       .where('state', 'in', WAITING_STATES)
       .where('lapses_at', '>', this.#store.now())
       .orderBy('id')
-    if (of.principalId !== undefined) query = query.where('principal_id', '=', of.principalId)
+    if (of.principalId !== undefined) query = query.where(ofWhom(of.principalId))
     return this.#withLeases(await query.execute())
   }
 
