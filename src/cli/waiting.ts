@@ -25,10 +25,10 @@ export interface Waiting {
 export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>): Waiting {
   const symbols = symbolsFor(env)
   let shown: Awaited | undefined
-  let started = 0
+  let started: number | undefined
   let timer: NodeJS.Timeout | undefined
   let ticks = 0
-  const elapsed = () => Math.floor((clock.monotonic() - started) / 1000)
+  const elapsed = () => Math.floor((clock.monotonic() - (started ?? 0)) / 1000)
   const draw = () => {
     const symbol = symbols.waits[ticks++ % symbols.waits.length] ?? ''
     const text = `${shown?.what} ${symbols.more} ${formatDuration(elapsed())}`
@@ -37,7 +37,8 @@ export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>
   const repeat = () =>
     io.note(`${symbols.waits[0]} still ${shown?.what} (${formatDuration(elapsed())})`)
   const begin = () => {
-    started = clock.monotonic()
+    // Of a wait that was interrupted, too: it began once.
+    started ??= clock.monotonic()
     timer = setInterval(io.live ? draw : repeat, io.live ? REDRAW_EVERY : REPEAT_EVERY)
     timer.unref()
   }
