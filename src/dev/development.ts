@@ -89,7 +89,10 @@ function brokerYaml(url: string, { postgres }: DevelopmentOptions): string {
     groups: ['jit-admins', 'platform-oncall'],
     approvers: ['platform-oncall'],
     acr: [STRONGER],
-    tasks: Object.fromEntries(TASKS.map((task) => [task, {}])),
+    tasks: Object.fromEntries(
+      // A migration that is cut in half is worse than one that ends in the wrong place.
+      TASKS.map((task) => [task, task === 'migrate' ? { on_context_change: 'renewal' } : {}]),
+    ),
     environments: Object.fromEntries(
       Object.entries(TIERS).map(([environment, tier]) => [environment, { tier }]),
     ),
