@@ -95,7 +95,7 @@ async function cutOffOf(tx: Tx, principalIds: readonly string[]): Promise<number
  */
 export async function checkCutOff(
   tx: Tx,
-  identity: VerifiedIdentity,
+  identity: Pick<VerifiedIdentity, 'id' | 'kind' | 'issuedAt' | 'authTime'>,
   session: { readonly principalId: string; readonly authenticatedAt?: number | null },
 ): Promise<void> {
   const until = await cutOffOf(tx, [identity.id, session.principalId])

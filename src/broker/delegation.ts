@@ -14,6 +14,7 @@ import {
 } from './authenticate.ts'
 import { checkCeilingNames } from './ceiling.ts'
 import type { BrokerConfig } from './config/config.ts'
+import { checkCutOff } from './cutoffs.ts'
 import type { VerifiedProof } from './dpop.ts'
 import { agentOf, delegatedFrom, isLive, rowOf, sessionEnded, sessionOf } from './session-record.ts'
 import type { Session } from './sessions.ts'
@@ -85,6 +86,12 @@ function open(
     if (!from || !(await isLive(from, { db: tx, now, idle }))) throw sessionEnded()
     await checkRoom(tx, { parent, jkt: proof.jkt })
     const row = delegatedRow(from, { delegation, now, maxAge: delegatedMaxAge })
+    // A copilot whose access was ended needs a person who signed in after that.
+    await checkCutOff(
+      tx,
+      { id: from.principal_id, kind: 'human', issuedAt: 0 },
+      { principalId: row.principal_id, authenticatedAt: from.authenticated_at },
+    )
     await tx.insertInto('sessions').values(row).execute()
     const principal = JSON.parse(row.principal) as Principal
     await audit.append(tx, {
@@ -134,6 +141,7 @@ function delegatedRow(
     principal_kind: principal.kind,
     principal_id: principal.id,
     jkt,
+    token_hash: null,
     nonce: '',
     created_at: now,
     renewed_at: now,

@@ -274,6 +274,22 @@ describe('a delegated session ends', () => {
     expect(await line.next('revoked')).toBeTruthy()
   })
 
+  test('with its access: the person has to sign in after that to delegate to it again', async () => {
+    const admin = await harness.client({ sub: 'boss', groups: ['admins'] })
+    const person = await harness.client()
+    const agent = await harness.delegated(person)
+    const { id } = (await whoami(agent)).principal
+    expect((await admin.call('POST', '/v1/revoke', { user: id })).body.cut_off).toEqual([id])
+    expect((await whoami(agent)).code).toBe('session_ended')
+    expect((await whoami(person)).principal.kind).toBe('human')
+    const again = () => fresh().delegatedBy(person, { agent: 'claude' })
+    expect(await codeOf(await again())).toBe('token_invalid')
+    expect((await fresh().delegatedBy(person, { agent: 'another' })).status).toBe(200)
+    now += 60_000
+    await person.take(await person.exchange(await harness.idToken()))
+    expect((await again()).status).toBe(200)
+  })
+
   test('by its own logout, and that of nobody else', async () => {
     const person = await harness.client()
     const [one, other] = [await harness.delegated(person), await harness.delegated(person)]
