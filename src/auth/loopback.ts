@@ -34,7 +34,8 @@ export async function signInByBrowser(flow: {
   const checks = {
     pkceCodeVerifier: client.randomPKCECodeVerifier(),
     expectedState: client.randomState(),
-    expectedNonce: demands.nonce ?? client.randomNonce(),
+    // PKCE does what a random one would (RFC 9700 section 2.1.1): a nonce says what a sign-in is for.
+    ...(demands.nonce === undefined ? {} : { expectedNonce: demands.nonce }),
     idTokenExpected: true,
   }
   const server = createServer()
@@ -66,7 +67,7 @@ async function addressOf(flow: {
   configuration: client.Configuration
   provider: IdentityProvider
   redirect: URL
-  checks: { pkceCodeVerifier: string; expectedState: string; expectedNonce: string }
+  checks: { pkceCodeVerifier: string; expectedState: string }
   demands: SignInDemands
 }): Promise<URL> {
   return client.buildAuthorizationUrl(flow.configuration, {
@@ -77,7 +78,6 @@ async function addressOf(flow: {
     // OpenID Connect Core section 11: a refresh token is given only after consent.
     prompt: 'consent',
     state: flow.checks.expectedState,
-    nonce: flow.checks.expectedNonce,
     code_challenge: await client.calculatePKCECodeChallenge(flow.checks.pkceCodeVerifier),
     code_challenge_method: 'S256',
   })

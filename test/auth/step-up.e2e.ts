@@ -133,13 +133,17 @@ async function onTerminal(args: readonly string[], choices: Choices) {
   pty.onData((chunk) => {
     text += chunk
     for (const [, link = ''] of text.matchAll(/Open \S*?(http\S+?user_code=[A-Z]{4}-[A-Z]{4})/g)) {
-      if (confirmed.has(link)) continue
-      confirmed.add(link)
-      void confirmDevice({ verificationUriComplete: link, ...choices }).then((seen) =>
-        titles.push(...seen),
-      )
+      confirm(link, () => confirmDevice({ verificationUriComplete: link, ...choices }))
+    }
+    for (const [, link = ''] of text.matchAll(/Sign in at (http\S+)\r\n/g)) {
+      confirm(link, () => walkLogin(new URL(link), choices))
     }
   })
+  const confirm = (link: string, walk: () => Promise<string[]>) => {
+    if (confirmed.has(link)) return
+    confirmed.add(link)
+    void walk().then((seen) => titles.push(...seen))
+  }
   const code = await new Promise<number>((resolve) =>
     pty.onExit(({ exitCode }) => resolve(exitCode)),
   )
@@ -169,6 +173,16 @@ describe('jit exec, where policy wants another sign-in', () => {
     const { code, text, asked } = await onTerminal(run('staging'), { login: 'dev' })
     expect({ code, asked }).toEqual({ code: 0, asked: 1 })
     expect(text).toContain('policy wants a sign-in of the last')
+  })
+
+  test('asks through the browser of this machine where the session was opened that way', async () => {
+    expect((await login(['--browser'], { login: 'dev' })).code).toBe(0)
+    home.env.JIT_BROKER = plane.broker
+    const { code, text, titles } = await onTerminal(run('prod'), { login: 'dev' })
+    expect(code).toBe(0)
+    expect(text).toContain('Sign in at http')
+    expect(text).not.toContain('confirm the code')
+    expect(titles).toContain('Confirm once more')
   })
 
   test('without a terminal it fails, and names the jit login that helps', async () => {

@@ -1,12 +1,15 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createAuthorizer } from '../../src/auth/authorizer.ts'
 import type { SignInDemands } from '../../src/auth/demands.ts'
+import { tryLock, type Unlock } from '../../src/auth/lock.ts'
 import { newSessionKey } from '../../src/auth/proof.ts'
 import type { SessionSource } from '../../src/auth/renewal.ts'
 import { readSession, type StoredSession, writeSession } from '../../src/auth/session.ts'
@@ -157,6 +160,26 @@ test('a renewal of another process meanwhile is what the sign-in builds on', asy
   await stepUp({ source, signIn: WANTED, authenticate, signal: never })
   expect(keys).toEqual([jwk.x])
   expect(await stored()).toMatchObject({ access_token: 'new', refresh_token: 'rt-of-another' })
+})
+
+test('the tokens are swapped under the lock of renewals', async () => {
+  await signedIn()
+  const { data } = source.paths
+  const name = createHash('sha256').update(`session:${source.broker}`).digest('hex').slice(0, 16)
+  const unlock = Promise.withResolvers<Unlock | undefined>()
+  const authenticate = async () => {
+    unlock.resolve(await tryLock(join(data, `renewal-${name}.lock`)))
+    return tokens
+  }
+  await mkdir(data, { recursive: true })
+  const stepped = stepUp({ source, signIn: WANTED, authenticate, signal: never })
+  const drop = await unlock.promise
+  expect(drop).toBeDefined()
+  await wait(200)
+  expect(keys).toEqual([])
+  await drop?.()
+  await stepped
+  expect(keys).toHaveLength(1)
 })
 
 test('whatever the broker refuses, another account above all, leaves the session as it was', async () => {
