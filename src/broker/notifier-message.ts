@@ -46,7 +46,7 @@ function approversText({ obligation }: GrantRow): string {
 
 function whoText({ kind, name, id, owner }: Principal): string {
   const who = `${code(name)} (${code(id)})`
-  if (kind === 'agent') return `a copilot of ${code(name)}, for ${code(owner ?? '')}`
+  if (kind === 'agent') return `the copilot ${code(name)}, of ${code(owner ?? '')}`
   return kind === 'pipeline' ? `the pipeline ${who}` : who
 }
 
