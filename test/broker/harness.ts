@@ -236,10 +236,11 @@ export class Harness implements AsyncDisposable {
   }
 }
 
-/** Whichever of them has the document. */
+/** Whichever of them has the document; on this machine, whoever listens there. */
 function fetchFrom(issuers: readonly FakeProvider[]): typeof fetch {
-  return (input) => {
+  return (input, init) => {
     const url = String(input)
+    if (url.startsWith('http://127.0.0.1:')) return fetch(input, init)
     const one = issuers.find((issuer) => issuer.documents.has(url)) ?? issuers[0]
     return one ? one.fetch(input) : Promise.reject(new TypeError('fetch failed'))
   }
