@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { PeopleFile, PipelineFile } from '../../src/broker/config/identity.ts'
 import { BrokerFile, TARGET_KEYS } from '../../src/broker/config/schema.ts'
 import type { Deps } from '../../src/cli/deps.ts'
 import { runProgram } from '../../src/cli/program.ts'
@@ -119,7 +120,7 @@ describe('docs/cli.md', async () => {
 
 describe('docs/broker.md', () => {
   const { text } = page('docs/broker.md')
-  const keys = keysOf(BrokerFile)
+  const keys = new Set([BrokerFile, PeopleFile, PipelineFile].flatMap((one) => [...keysOf(one)]))
   for (const key of Object.keys(TARGET_KEYS)) keys.add(key)
 
   it.each([...keys])('says what %s is', (key) => {
