@@ -51,7 +51,7 @@ export class PolicySet {
       all.flatMap(({ id, description }) => (description ? [[id, description]] : [])),
     )
     this.vocabulary = checked.vocabulary
-    this.#tasks = new TaskPolicies(checked.tasks, checked.vocabulary)
+    this.#tasks = new TaskPolicies(checked.tasks, { vocabulary: checked.vocabulary })
     this.#builtIn = textsOf(checked.builtIn)
   }
 

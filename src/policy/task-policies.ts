@@ -20,36 +20,47 @@ export interface Asked {
 const NO_HYPOTHESIS: Hypothesis = { approvals: [] }
 
 /**
- * Policies on tasks, those that can see a hypothesis apart from the rest: the rest is asked once,
- * however many hypotheses are tried.
+ * Up to so many policies are evaluated together: another call costs as much as some 50 of them, most
+ * of it for handing over the context.
+ */
+const FEW = 100
+
+/**
+ * Policies on tasks, those that can see a hypothesis apart from the rest where they are many: the rest
+ * is asked once, however many hypotheses are tried.
  */
 export class TaskPolicies {
   readonly #vocabulary: Vocabulary
-  readonly #steady: PolicyTexts
-  readonly #varying: PolicyTexts
+  readonly #steady: PolicyTexts | undefined
+  readonly #varying: PolicyTexts | undefined
   readonly #sights: ReadonlyMap<string, Sight>
-  /** What all of those that vary see together, and what the permits among them do. */
+  /** What all that see anything see together, and what the permits among them do. */
   readonly #all: Sight
   readonly #permits: Sight
 
-  constructor(policies: readonly ParsedPolicy[], vocabulary: Vocabulary) {
-    const varying = policies.filter(({ sight }) => sight !== undefined)
+  constructor(
+    policies: readonly ParsedPolicy[],
+    { vocabulary, few = FEW }: { vocabulary: Vocabulary; few?: number },
+  ) {
+    const seeing = policies.filter(({ sight }) => sight !== undefined)
+    const steady = policies.filter(({ sight }) => sight === undefined)
+    const together = policies.length <= few
     this.#vocabulary = vocabulary
-    this.#steady = textsOf(policies.filter(({ sight }) => sight === undefined))
-    this.#varying = textsOf(varying)
-    this.#sights = new Map(varying.flatMap(({ id, sight }) => (sight ? [[id, sight]] : [])))
+    this.#steady = together || steady.length === 0 ? undefined : textsOf(steady)
+    this.#varying = together ? textsOf(policies) : seeing.length > 0 ? textsOf(seeing) : undefined
+    this.#sights = new Map(seeing.flatMap(({ id, sight }) => (sight ? [[id, sight]] : [])))
     this.#all = jointSight([...this.#sights.values()])
-    const permits = varying.filter(({ json }) => json.effect === 'permit')
+    const permits = seeing.filter(({ json }) => json.effect === 'permit')
     this.#permits = jointSight(permits.flatMap(({ sight }) => sight ?? []))
   }
 
   /** Puts a question. Never throws. */
   ask(question: TaskQuestion): Asked {
-    const steady = answerOf(this.#steady, () => taskCall(question, this.#vocabulary))
+    const steady = this.#answer(this.#steady, { question })
     const answers = new Map<string, Decision>()
     const vary = (hypothesis: Hypothesis) => {
       const view = viewOf(hypothesis, this.#all)
-      const answer = answers.get(view) ?? this.#answer(question, hypothesis)
+      const answer = answers.get(view) ?? this.#answer(this.#varying, { question, hypothesis })
       answers.set(view, answer)
       return answer
     }
@@ -70,9 +81,12 @@ export class TaskPolicies {
     }
   }
 
-  #answer(question: TaskQuestion, hypothesis: Hypothesis): Decision {
-    if (this.#sights.size === 0) return NOTHING_PERMITS
-    return answerOf(this.#varying, () => {
+  #answer(
+    policies: PolicyTexts | undefined,
+    { question, hypothesis = NO_HYPOTHESIS }: { question: TaskQuestion; hypothesis?: Hypothesis },
+  ): Decision {
+    if (!policies) return NOTHING_PERMITS
+    return answerOf(policies, () => {
       const context = suppose(question.context, hypothesis)
       return taskCall({ ...question, context }, this.#vocabulary)
     })
@@ -98,24 +112,25 @@ class Lessons {
       this.#unpermitted.add(viewOf(hypothesis, this.#permits))
     }
     for (const id of answer.policies) {
-      const sight = this.#sights.get(id)
-      if (!sight) continue
       const views = this.#forbidden.get(id) ?? new Set()
-      this.#forbidden.set(id, views.add(viewOf(hypothesis, sight)))
+      this.#forbidden.set(id, views.add(this.#viewOf(hypothesis, id)))
     }
   }
 
   /** Whether some policy is known to forbid it, or to fail. */
   forbid(hypothesis: Hypothesis): boolean {
-    return [...this.#forbidden].some(([id, views]) => {
-      const sight = this.#sights.get(id)
-      return sight !== undefined && views.has(viewOf(hypothesis, sight))
-    })
+    return [...this.#forbidden].some(([id, views]) => views.has(this.#viewOf(hypothesis, id)))
   }
 
   /** Whether no policy that varies is known to permit it. */
   leaveUnpermitted(hypothesis: Hypothesis): boolean {
     return this.#unpermitted.has(viewOf(hypothesis, this.#permits))
+  }
+
+  /** To a policy that sees nothing of them, all hypotheses look the same. */
+  #viewOf(hypothesis: Hypothesis, id: string): string {
+    const sight = this.#sights.get(id)
+    return sight ? viewOf(hypothesis, sight) : ''
   }
 }
 

@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { answerOf } from '../../src/policy/answer.ts'
-import { type Decision, PolicySet } from '../../src/policy/decide.ts'
+import type { Decision, PolicySet } from '../../src/policy/decide.ts'
 import { parsePolicies } from '../../src/policy/load.ts'
 import { findObligation, type Hypothesis, suppose } from '../../src/policy/obligations.ts'
-import { parsePolicy } from '../../src/policy/parsed.ts'
+import { type ParsedPolicy, parsePolicy } from '../../src/policy/parsed.ts'
 import type { TaskQuestion } from '../../src/policy/question.ts'
 import { taskCall } from '../../src/policy/request.ts'
-import { textsOf } from '../../src/policy/task-policies.ts'
+import { TaskPolicies, textsOf } from '../../src/policy/task-policies.ts'
 import type { Vocabulary } from '../../src/policy/vocabulary.ts'
 import { agent, context, EXAMPLE, human, vocabulary as one, question } from './fixtures.ts'
 
@@ -83,17 +83,13 @@ describe('a decision under a hypothesis', () => {
   )
 
   /** Policies that can never apply are refused by `parsePolicies`; they change nothing. */
-  const unchecked = (texts: string[]) => {
-    const tasks = texts.map((text, at) =>
+  const parsed = (texts: string[]) =>
+    texts.map((text, at) =>
       parsePolicy({ file: '', text: `@id("p${at}") ${text}`, firstLine: 1 }, vocabulary),
     )
-    return new PolicySet({ version: '', tasks, builtIn: [], vocabulary })
-  }
   /** Cedar's answer to the whole set at once. */
-  const whole = (set: PolicySet, asked: TaskQuestion): Decision => {
-    const texts = textsOf(set.policies)
-    return answerOf(texts, () => taskCall(asked, vocabulary))
-  }
+  const whole = (policies: ParsedPolicy[], asked: TaskQuestion): Decision =>
+    answerOf(textsOf(policies), () => taskCall(asked, vocabulary))
   const sorted = (decision: Decision) =>
     decision.effect === 'permit'
       ? decision
@@ -106,14 +102,17 @@ describe('a decision under a hypothesis', () => {
         approved,
         signedIn,
         fc.constantFrom(human, agent),
-        (texts, approvals, authentication, principal) => {
-          const set = unchecked(texts)
+        // Evaluated together, or those apart that can see a hypothesis.
+        fc.constantFrom(100, 0),
+        (texts, approvals, authentication, principal, few) => {
+          const policies = parsed(texts)
+          const set = new TaskPolicies(policies, { vocabulary, few })
           const now = { ...context, ...approvals, authentication }
           const asked = question({ principal, context: now })
           const { decision, under, permits } = set.ask(asked)
-          expect(sorted(decision)).toEqual(sorted(whole(set, asked)))
+          expect(sorted(decision)).toEqual(sorted(whole(policies, asked)))
           const same = (hypothesis: Hypothesis) => {
-            const then = whole(set, { ...asked, context: suppose(now, hypothesis) })
+            const then = whole(policies, { ...asked, context: suppose(now, hypothesis) })
             expect(permits(hypothesis)).toBe(then.effect === 'permit')
             expect(sorted(under(hypothesis))).toEqual(sorted(then))
             return false
