@@ -3,11 +3,11 @@ import { type ErrorCode, JitError } from '../lib/errors.ts'
 import type { EndedBy, Receipt } from '../protocol/grant.ts'
 import type { ClientMessage, CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
 import { problemError } from './answer.ts'
-import type { Asked, Asking, Granted, Pending, Requested } from './asking.ts'
+import type { Asked, Asking, Granted, Pending } from './asking.ts'
 import { Held } from './held.ts'
+import { Inquiry } from './inquiry.ts'
 import { keepSession } from './keep-session.ts'
 import { type Line, type LineTarget, openLine } from './line.ts'
-import { SignInAgain } from './sign-in-again.ts'
 
 /** Why a grant is over although nobody here gave it back. */
 export type Ending =
@@ -23,14 +23,6 @@ export type Release =
 
 /** Milliseconds: between attempts to connect again, at first and at most. */
 const BACKOFF = { first: 100, most: 2000 }
-/** How long a request is asked again when its connection breaks before the answer, in milliseconds. */
-const ASK_AGAIN_FOR = 10_000
-/** Why a request that waits is asked again; the first of them also for one that has no answer yet. */
-const TRANSIENT: readonly ErrorCode[] = [
-  'broker_unreachable',
-  'broker_failed',
-  'issuer_unreachable',
-]
 
 /** Milliseconds between two looks at the session's token while a command waits or runs. */
 const KEEP_SESSION_EVERY = 30_000
@@ -56,16 +48,8 @@ export class Lifeline {
   #connected = false
   /** What waits for the broker's answer to what opened the connection. */
   #waiting: PromiseWithResolvers<Asked | undefined> | undefined
-  #asking: Asking | undefined
-  #requested = false
-  #pending: Pending | undefined
-  #detaching = false
+  #inquiry: Inquiry | undefined
   #keeping = false
-  /** Since the broker last said anything on a request. */
-  #attempts = 0
-  /** By the monotonic clock. */
-  #askUntil: number
-  readonly #signIn: SignInAgain
   /** What is said while the grant is held. */
   readonly held = new Held((message) => {
     if (!this.#granted || !this.#line || this.#waiting) return false
@@ -75,12 +59,6 @@ export class Lifeline {
 
   constructor(target: LineTarget) {
     this.#target = target
-    this.#askUntil = target.clock.monotonic() + ASK_AGAIN_FOR
-    this.#signIn = new SignInAgain({
-      stepUp: async (signIn) => this.#asking?.stepUp(signIn),
-      proceed: (grant) => void this.#line?.send({ type: 'continue', grant }),
-      fail: (error) => this.#waiting?.reject(error),
-    })
   }
 
   /** Resolves when the broker ends the grant. The receipt comes by {@link Lifeline.release}. */
@@ -90,7 +68,7 @@ export class Lifeline {
 
   /** The request that waits, while one does: nobody but the caller takes it back. */
   get pending(): Pending | undefined {
-    return this.#pending
+    return this.#inquiry?.pending
   }
 
   /**
@@ -101,7 +79,12 @@ export class Lifeline {
    */
   async ask(asking: Asking): Promise<Asked> {
     const { signal, opening } = asking
-    this.#asking = asking
+    const inquiry = new Inquiry(asking, {
+      clock: this.#target.clock,
+      send: (message) => void this.#line?.send(message),
+      fail: (error) => this.#waiting?.reject(error),
+    })
+    this.#inquiry = inquiry
     const cancel = () => {
       this.close()
       this.#waiting?.reject(JitError.from(signal.reason))
@@ -111,21 +94,15 @@ export class Lifeline {
       for (;;) {
         signal.throwIfAborted()
         const asked = await this.#exchange(opening).catch((thrown: unknown) => {
-          if (!this.#mayAskAgain(JitError.from(thrown))) throw thrown
+          const again = this.#connected && inquiry.mayAskAgain(JitError.from(thrown))
+          if (!again) throw thrown
         })
         if (asked) return asked
-        await delay(backoff(this.#attempts++), undefined, { signal }).catch(() => {})
+        await delay(backoff(inquiry.nextAttempt()), undefined, { signal }).catch(() => {})
       }
     } finally {
       signal.removeEventListener('abort', cancel)
-      this.#asking = undefined
     }
-  }
-
-  #mayAskAgain({ code }: JitError): boolean {
-    const transient = this.#pending ? TRANSIENT : TRANSIENT.slice(0, 1)
-    if (!this.#connected || !transient.includes(code)) return false
-    return this.#target.clock.monotonic() < this.#askUntil
   }
 
   /** Says that the credentials arrived: the child may start. */
@@ -170,7 +147,7 @@ export class Lifeline {
   async #exchange(message: ClientMessage): Promise<Asked | undefined> {
     this.#line?.close()
     this.#line = undefined
-    this.#signIn.reopened()
+    this.#inquiry?.reopened()
     const waiting = Promise.withResolvers<Asked | undefined>()
     // Rejected by a loss that comes before anybody awaits it.
     waiting.promise.catch(() => {})
@@ -197,9 +174,9 @@ export class Lifeline {
   }
 
   #receive(message: ServerMessage): void {
-    if (message.type === 'requested') this.#announce(message)
+    if (message.type === 'requested') this.#inquiry?.requested(message)
     else if (message.type === 'pending') this.#wait(message)
-    else if (message.type === 'approved') this.#asking?.events.approved(message)
+    else if (message.type === 'approved') this.#inquiry?.approved(message)
     else if (message.type === 'granted') this.#handOver(message, message)
     else if (message.type === 'resumed') this.#handOver(message, undefined)
     else if (message.type === 'renewed') this.held.renewed(message.expires_at)
@@ -212,25 +189,9 @@ export class Lifeline {
     }
   }
 
-  #announce(requested: Requested): void {
-    if (!this.#requested) this.#asking?.events.requested(requested)
-    this.#requested = true
-  }
-
   #wait(pending: Pending): void {
-    const { clock } = this.#target
-    this.#pending = pending
-    this.#attempts = 0
-    const left = Math.max(0, Date.parse(pending.lapses_at) - clock.now())
-    this.#askUntil = clock.monotonic() + left + ASK_AGAIN_FOR
     this.#keepSession()
-    this.#asking?.events.pending(pending)
-    const { grant, obligation } = pending
-    this.#signIn.wanted(grant, obligation.sign_in)
-    if (!obligation.sign_in && this.#asking?.detach) {
-      this.#detaching = true
-      void this.#line?.send({ type: 'detach', grant })
-    }
+    this.#inquiry?.waits(pending)
   }
 
   #handOver(
@@ -239,7 +200,7 @@ export class Lifeline {
   ): void {
     this.#resumeSecret = resume_secret
     this.held.lasts(expires_at)
-    this.#pending = undefined
+    this.#inquiry?.answered()
     this.#keepSession()
     this.#granted ??= granted
     this.#waiting?.resolve(granted && { kind: 'granted', granted })
@@ -255,7 +216,7 @@ export class Lifeline {
 
   /** A problem answers the last message: a request or resume that waits, the release or a renewal. */
   #refuse(error: JitError): void {
-    this.#pending = undefined
+    this.#inquiry?.answered()
     if (this.#waiting) this.#waiting.reject(error)
     else if (this.#outcome) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
     else this.held.failed(error)
@@ -264,17 +225,12 @@ export class Lifeline {
   #lose({ error, done }: { error: JitError; done: boolean }): void {
     this.#line = undefined
     this.held.failed(error)
-    if (done && this.#detaching && this.#pending) this.#leave(this.#pending)
+    const pending = done ? this.#inquiry?.leftToItself() : undefined
+    if (pending) this.#waiting?.resolve({ kind: 'detached', pending })
     else if (this.#waiting) this.#waiting.reject(error)
     else if (done) this.#endWithoutReceipt(new JitError('grant_ended', 'the grant is over'))
     else if (this.#over) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
     else if (this.#granted) void this.#reconnect(this.#granted.grant)
-  }
-
-  /** The broker has it that this request outlives its connection. */
-  #leave(pending: Pending): void {
-    this.#pending = undefined
-    this.#waiting?.resolve({ kind: 'detached', pending })
   }
 
   #end(ending: Ending): void {

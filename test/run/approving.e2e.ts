@@ -136,15 +136,13 @@ describe('jit approve in a script', () => {
     expect(calls('/approve')).toHaveLength(1)
   })
 
-  test('a sign-in that policy wants is 4 where nobody can sign in, and names the command', async () => {
+  test('a sign-in that policy wants is 4 where nobody signed in', async () => {
     const wants = { max_age: 60, acr_values: [] }
     verdict = () => refusal('insufficient_user_authentication', 401, 'sign in for this', wants)
     const { code, stderr } = await home.run(['approve', 'g_1', '--yes', '--json'])
     expect(code).toBe(4)
-    expect(JSON.parse(stderr).error).toMatchObject({
-      code: 'insufficient_user_authentication',
-      hint: expect.stringContaining('jit login'),
-    })
+    expect(JSON.parse(stderr).error).toMatchObject({ code: 'insufficient_user_authentication' })
+    expect(calls('/approve')).toHaveLength(1)
   })
 
   test('who may not approve is told so with 3', async () => {
