@@ -34,7 +34,7 @@ const DETAILS: GrantRequest['details'] = {
 async function signedIn(): Promise<StoredSession> {
   const { env } = process
   const keystore = await openKeystore({ env, paths: pathsFrom(env) })
-  const session = await readSession(keystore, env.JIT_BROKER ?? '')
+  const session = await readSession(keystore, { broker: env.JIT_BROKER ?? '' })
   if (!session) throw new Error('not signed in')
   return session
 }

@@ -81,6 +81,7 @@ function outcomeOf(entry: AuditEntry): string {
     textOf(entry.acr),
     entry.event === 'grant.permitted' && typeof ttl === 'number' ? formatDuration(ttl) : '',
     whoseOf(entry),
+    ceilingOf(entry),
     textOf(expires_at) && `until ${textOf(expires_at)}`,
     textOf(ended_by) || textOf(by),
     exitOf(fieldsOf(outcome)),
@@ -100,8 +101,15 @@ function whoseOf({ event, subject, until, whose, hook }: AuditEntry): string {
   return name && `of ${name}`
 }
 
-function deniedBy({ event, decisions }: AuditEntry): string {
+/** What a session that was handed on may ask for at most. */
+function ceilingOf({ ceiling }: AuditEntry): string {
+  const kinds = Object.entries(fieldsOf(ceiling))
+  return kinds.map(([kind, names]) => `${kind}: ${listOf(names).map(textOf).join(' ')}`).join(', ')
+}
+
+function deniedBy({ event, decisions, outside }: AuditEntry): string {
   if (event !== 'grant.denied') return ''
+  if (textOf(outside)) return textOf(outside)
   const policies = listOf(decisions).flatMap((one) => {
     const { effect, policies: named } = fieldsOf(fieldsOf(one).decision)
     return effect === 'deny' ? listOf(named).map(textOf) : []

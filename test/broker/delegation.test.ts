@@ -27,10 +27,12 @@ const fresh = () => new TestClient(harness.url, () => now)
 const codeOf = async (answer: Response) => ((await answer.json()) as { code: string }).code
 const whoami = async (client: TestClient) => (await client.call('GET', '/v1/whoami')).body
 
-/** What the audit log says of sessions. */
-function sessionEvents(): Record<string, unknown>[] {
+const sessionEvents = () => auditEvents('session.%')
+
+/** What the audit log says of such events. */
+function auditEvents(like: string): Record<string, unknown>[] {
   const database = new DatabaseSync(join(harness.directory, 'ledger.db'), { readOnly: true })
-  const rows = database.prepare("SELECT entry FROM audit WHERE event LIKE 'session.%'").all()
+  const rows = database.prepare('SELECT entry FROM audit WHERE event LIKE ? ORDER BY seq').all(like)
   database.close()
   return rows.map(({ entry }) => JSON.parse(String(entry)))
 }
@@ -220,6 +222,7 @@ describe('a ceiling', () => {
     const agent = await harness.delegated(person, { ceiling })
     await expect(agent.grant(details)).rejects.toThrow(outside)
     await expect(agent.grant(details)).rejects.toThrow('"denied"')
+    expect(auditEvents('grant.denied').at(-1)?.outside).toContain(outside)
     await agent.grant({ task: 'plan' })
   })
 

@@ -76,3 +76,13 @@ test('who was offboarded is told, and until when their sign-ins count no more', 
     ).map((line) => line.split(/ {2,}/).at(-1)),
   ).toEqual([`idp.test/u2: sign-ins until ${until}`, 'of eve, revoked', 'slack, it answered 500'])
 })
+
+test('a session that was handed on says what it may ask for, a denial what was above that', () => {
+  const outside = "task 'deploy': outside what this session was given"
+  expect(
+    lines(
+      entry('session.opened', { ceiling: { tasks: ['plan', 'test'], environments: ['dev'] } }),
+      entry('grant.denied', { grant: GRANT, outside, decisions: [] }),
+    ).map((line) => line.split(/ {2,}/).at(-1)),
+  ).toEqual(['tasks: plan test, environments: dev', outside])
+})

@@ -12,7 +12,8 @@ import type { GrantRow } from '../store/schema.ts'
 /** What policy said to a request. */
 export type Answer =
   | { readonly kind: 'permitted' }
-  | { readonly kind: 'denied' }
+  /** `outside`: what of it is above the session's ceiling, in words. */
+  | { readonly kind: 'denied'; readonly outside?: string }
   | ({ readonly kind: 'waits' } & Waiting)
 
 /** What a request waits for, and how. Times are milliseconds since the epoch. */
@@ -146,6 +147,7 @@ export function requestedEvent(request: DecidedRequest): AuditEvent {
     ...(answer.kind === 'waits'
       ? { obligation: answer.obligation, lapses_at: toTimestamp(answer.lapsesAt) }
       : {}),
+    ...(answer.kind === 'denied' && answer.outside ? { outside: answer.outside } : {}),
     ...(request.context.break_glass ? { break_glass: true } : {}),
   }
 }
