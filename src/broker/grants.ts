@@ -9,14 +9,9 @@ import type { BrokerParts } from './broker.ts'
 import { Deadlines } from './deadlines.ts'
 import { Decider, type Evidence, evidenceOf } from './decider.ts'
 import { Exclusively } from './exclusively.ts'
-import {
-  type Handover,
-  Issuer,
-  type RedeemRequest,
-  type RequestOutcome,
-  type ResumeRequest,
-  requestLapsed,
-} from './issuer.ts'
+import { requestLapsed } from './grant-errors.ts'
+import { Intake, type RedeemRequest, type RequestOutcome } from './intake.ts'
+import { type Handover, Issuer, type ResumeRequest } from './issuer.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
 import { approvalView, isWaiting, type LedgerGrant } from './ledger/rows.ts'
 import { Renewals } from './renewal.ts'
@@ -46,12 +41,16 @@ const REASONS: Readonly<Record<EndedBy, string>> = {
   session: 'the session has ended',
 }
 
-/** Grants from request to receipt: what begins them is the {@link Issuer}'s, what ends them is here. */
+/**
+ * Grants from request to receipt: what asks for them is the {@link Intake}'s, what begins them the
+ * {@link Issuer}'s, what ends them is here.
+ */
 export class Grants {
   readonly #parts: BrokerParts
   readonly #decider: Decider
   readonly #deadlines: Deadlines
   readonly #issuer: Issuer
+  readonly #intake: Intake
   readonly #renewals: Renewals
   readonly #one = new Exclusively()
   #listener: GrantListener = { ended() {}, decided() {}, refused() {} }
@@ -70,10 +69,17 @@ export class Grants {
       end: (grant, ending) => this.end(grant, ending),
       endAnyway: (grant, ending) => this.endAnyway(grant, ending),
       evidence: (request, row) => this.evidence(request, row),
+      admit: () => this.#admit(),
+      activated: (grant, expiresAt) => this.#watchDeadline(grant, expiresAt),
+    })
+    this.#intake = new Intake({
+      ...parts,
+      decider: this.#decider,
+      issuer: this.#issuer,
+      evidence: (request, row) => this.evidence(request, row),
       refuse: (grant, error) => this.refuse(grant, error),
       exclusively: (grant, work) => this.#one.run(grant, work),
       admit: () => this.#admit(),
-      activated: (grant, expiresAt) => this.#watchDeadline(grant, expiresAt),
     })
     this.#renewals = new Renewals({
       ...parts,
@@ -93,13 +99,13 @@ export class Grants {
     return this.#decider
   }
 
-  /** Answers a request: {@link Issuer.request}, one at a time for each key. */
+  /** Answers a request: {@link Intake.request}, one at a time for each key. */
   request(
     sid: string,
     asked: GrantRequest,
     onResolved: (id: string, request: ResolvedRequest) => void,
   ): Promise<RequestOutcome> {
-    return this.#issue(`${sid}:${asked.key}`, () => this.#issuer.request(sid, asked, onResolved))
+    return this.#issue(`${sid}:${asked.key}`, () => this.#intake.request(sid, asked, onResolved))
   }
 
   /** Hands a grant to a new connection: {@link Issuer.resume}, one at a time for each grant. */
@@ -107,23 +113,23 @@ export class Grants {
     return this.#issue(asked.grant, () => this.#issuer.resume(sid, asked, onAccepted))
   }
 
-  /** Asks ahead: {@link Issuer.askAhead}. */
+  /** Asks ahead: {@link Intake.askAhead}. */
   askAhead(sid: string, asked: GrantRequest): Promise<LedgerGrant> {
-    return this.#issue(`${sid}:${asked.key}`, () => this.#issuer.askAhead(sid, asked))
+    return this.#issue(`${sid}:${asked.key}`, () => this.#intake.askAhead(sid, asked))
   }
 
-  /** Uses what was asked ahead: {@link Issuer.redeem}, one at a time for each grant. */
+  /** Uses what was asked ahead: {@link Intake.redeem}, one at a time for each grant. */
   redeem(
     sid: string,
     asked: RedeemRequest,
     onResolved: (id: string, request: ResolvedRequest) => void,
   ): Promise<RequestOutcome> {
-    return this.#issue(asked.grant, () => this.#issuer.redeem(sid, asked, onResolved))
+    return this.#issue(asked.grant, () => this.#intake.redeem(sid, asked, onResolved))
   }
 
-  /** Goes on with a request that waited: {@link Issuer.proceed}, one at a time for each grant. */
+  /** Goes on with a request that waited: {@link Intake.proceed}, one at a time for each grant. */
   proceed(sid: string, grant: string): Promise<RequestOutcome> {
-    return this.#issue(grant, () => this.#issuer.proceed(sid, grant))
+    return this.#issue(grant, () => this.#intake.proceed(sid, grant))
   }
 
   /** Moves a deadline: {@link Renewals.renew}, one thing at a time for each grant. */

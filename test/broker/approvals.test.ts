@@ -405,6 +405,8 @@ describe('a request that is asked ahead', () => {
     const line = await dev.connect()
     line.send({ type: 'redeem', grant, claimed, command, ...other })
     await expect(line.next('granted')).rejects.toThrow(/request_changed/)
+    const denied = (await audit()).filter(({ event }) => event === 'grant.denied')
+    expect(denied).toMatchObject([{ grant, reason: { code: 'request_changed' } }])
     const right = await dev.connect()
     right.send({ type: 'redeem', grant, claimed, command })
     await right.next('granted')

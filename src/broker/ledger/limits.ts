@@ -89,8 +89,23 @@ export async function checkDenials(
     .where('state', '=', 'denied')
     .where('requested_at', '>', now - 60_000)
     .executeTakeFirstOrThrow()
-  if (Number(denied) < DENIALS_PER_MINUTE) return
-  throw new JitError('limit_reached', `${denied} of your requests were denied in a minute`, {
+  if (Number(denied) >= DENIALS_PER_MINUTE) throw tooManyDenials(Number(denied))
+}
+
+function tooManyDenials(denied: number): JitError {
+  return new JitError('limit_reached', `${denied} of your requests were denied in a minute`, {
     hint: 'wait a minute before you ask again',
   })
+}
+
+/** @throws JitError `limit_reached` */
+export async function checkRepeatedDenials(tx: Tx, grantId: string, now: number): Promise<void> {
+  const { denied } = await tx
+    .selectFrom('audit')
+    .select((eb) => eb.fn.countAll<number>().as('denied'))
+    .where('grant_id', '=', grantId)
+    .where('event', '=', 'grant.denied')
+    .where('at', '>', now - 60_000)
+    .executeTakeFirstOrThrow()
+  if (Number(denied) >= DENIALS_PER_MINUTE) throw tooManyDenials(Number(denied))
 }

@@ -4,6 +4,7 @@ import type { AuditLog } from '../audit.ts'
 import type { TargetDecision } from '../decider.ts'
 import { GRANT, WAITING_STATES } from '../grant-state.ts'
 import type { Outbox } from '../outbox.ts'
+import type { Session } from '../sessions.ts'
 import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
 import { announce } from './announce.ts'
@@ -11,7 +12,7 @@ import { countedApprovals } from './counted-approvals.ts'
 import { type LeaseTarget, type Waiting, waitingState } from './decided-request.ts'
 import type { LedgerParts } from './grant-ledger.ts'
 import type { LeaseTransitions } from './lease-transitions.ts'
-import { checkLiveGrants, checkSession } from './limits.ts'
+import { checkLiveGrants, checkRepeatedDenials, checkSession } from './limits.ts'
 import { obligationOf, principalOf } from './rows.ts'
 
 /** One person's yes, as it is to be recorded. */
@@ -194,6 +195,22 @@ export class RequestLedger {
       })
       await announce(tx, { row, outbox: this.#outbox })
       return intents
+    })
+  }
+
+  /**
+   * Records that somebody may not use a request now, which leaves it as it is.
+   * @param detail why: what policy said, or what differs from what was asked for
+   * @throws JitError `limit_reached`: the log is not theirs to fill
+   */
+  async denied(
+    row: GrantRow,
+    { session, ...detail }: { session: Pick<Session, 'principal'>; [detail: string]: unknown },
+  ): Promise<void> {
+    await this.#store.transaction(async (tx) => {
+      await checkRepeatedDenials(tx, row.id, this.#store.now())
+      const { principal } = session
+      await this.#audit.append(tx, { ...detail, event: 'grant.denied', principal, grant: row.id })
     })
   }
 

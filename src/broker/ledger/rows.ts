@@ -64,6 +64,12 @@ export function isWaiting(row: GrantRow): boolean {
   return (WAITING_STATES as readonly string[]).includes(row.state)
 }
 
+/** A grant that its client has, or that has ended: its key stands for nothing more. */
+export function isOver({ row }: LedgerGrant): boolean {
+  const open = row.state === 'requested' || row.state === 'active'
+  return row.state !== 'denied' && !isWaiting(row) && (!open || row.received === 1)
+}
+
 /** What a request waits for. */
 export function obligationOf(row: GrantRow): Obligation {
   return row.obligation === null ? { approvals: [] } : (JSON.parse(row.obligation) as Obligation)

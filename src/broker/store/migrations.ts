@@ -38,6 +38,7 @@ const initial: Migration = {
       .addColumn('grant_id', 'text')
       .addColumn('entry', 'text', (c) => c.notNull())
       .execute()
+    await db.schema.createIndex('audit_grant').on('audit').columns(['grant_id', 'at']).execute()
   },
 }
 

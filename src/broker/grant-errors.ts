@@ -1,0 +1,11 @@
+import { JitError } from '../lib/errors.ts'
+
+/** It is over, or was never the caller's to go on with. */
+export function grantEnded(grant: string): JitError {
+  return new JitError('grant_ended', `grant ${grant} is over`, { hint: 'ask again' })
+}
+
+/** Nobody wanted it in time. */
+export function requestLapsed(): JitError {
+  return new JitError('request_lapsed', 'the request waited too long', { hint: 'ask again' })
+}
