@@ -1,15 +1,14 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Configuration, type errors, type KoaContextWithOIDC, Provider } from 'oidc-provider'
+import { deviceAnswers, devicePages, show } from './provider-device.ts'
 import {
   type Account,
   accountPages,
-  copilotOf,
   DEVELOPMENT_CLIENTS,
   questions,
   STRONGER,
 } from './provider-interactions.ts'
-import { codePage, confirmPage, type Page, renderPage } from './provider-pages.ts'
 import { ProviderStore } from './provider-store.ts'
 
 const HOUR = 3600
@@ -46,7 +45,7 @@ export function createProvider(options: {
   // Koa prints what it can't answer for; the log gets it instead.
   provider.silent = true
   logEvents(provider, options.log ?? (() => {}))
-  provider.use(ownPages)
+  provider.use(deviceAnswers)
   provider.use(accountPages(provider, DEVELOPMENT_ACCOUNTS))
   const callback = provider.callback()
   const prefix = new URL(options.issuer).pathname.replace(/\/$/, '')
@@ -112,84 +111,6 @@ const lifetimes: NonNullable<Configuration['ttl']> = {
   Interaction: HOUR,
   RefreshToken: 14 * DAY,
   Session: 120,
-}
-
-const devicePages: NonNullable<NonNullable<Configuration['features']>['deviceFlow']> = {
-  enabled: true,
-  mask: '****-****',
-  userCodeInputSource: (context, _form, _out, problem) => {
-    if (problem?.name === 'AbortedError') {
-      return show(context, {
-        title: 'Refused',
-        text: ['Nobody was signed in. You can close this page.'],
-      })
-    }
-    const { action, xsrf } = formOf(context)
-    return show(context, codePage({ action, xsrf, problem: codeProblem(problem) }))
-  },
-  userCodeConfirmSource: async (context, _form, _client, _device, code) =>
-    show(
-      context,
-      confirmPage({ ...formOf(context), code, copilot: await copilotBehind(code, context) }),
-    ),
-  successSource: (context) =>
-    show(context, { title: 'Signed in', text: ['You can close this page.'] }),
-}
-
-function codeProblem(problem: Error | undefined): string | undefined {
-  if (!problem) return undefined
-  const names: Record<string, string> = {
-    NotFoundError: 'There is no such code.',
-    NoCodeError: 'No code was entered.',
-    ExpiredError: 'That code has expired: start again in your terminal.',
-    AlreadyUsedError: 'That code was used already: start again in your terminal.',
-  }
-  return names[problem.name] ?? 'That did not work.'
-}
-
-/**
- * What oidc-provider answers with a page that needs JavaScript, or leaves out: the link with the
- * code leads straight to its confirmation, the device answer carries an interval of 1 s, and what a
- * device asks for as `nonce` gets into the identity token, as with Keycloak.
- */
-async function ownPages(context: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> {
-  await next()
-  if (context.oidc?.route === 'device_authorization' && context.status === 200) {
-    Object.assign(context.body as object, { interval: 1 })
-    await keepNonce(context)
-  }
-  const code = context.oidc?.params?.user_code
-  if (context.oidc?.route === 'code_verification' && context.method === 'GET' && code) {
-    const copilot = await copilotBehind(String(code), context)
-    show(context, confirmPage({ ...formOf(context), code: String(code), copilot }))
-  }
-}
-
-/** A code that isn't known, or no longer, is for whoever reads the next page. */
-async function copilotBehind(
-  code: string,
-  { oidc }: KoaContextWithOIDC,
-): Promise<string | undefined> {
-  const plain = code.toUpperCase().replace(/\W/g, '')
-  const device = await oidc.provider.DeviceCode.findByUserCode(plain)
-  return device && copilotOf({ ...device.params, client_id: device.clientId })
-}
-
-async function keepNonce({ oidc }: KoaContextWithOIDC): Promise<void> {
-  const { DeviceCode: code } = oidc.entities
-  const nonce = oidc.params?.nonce
-  if (code && nonce) await Object.assign(code, { nonce }).save()
-}
-
-/** Where the device pages post to, and what protects them against forged requests. */
-function formOf(context: KoaContextWithOIDC): { action: string; xsrf: string } {
-  const { state } = context.oidc.session as unknown as { state?: { secret?: string } }
-  return { action: context.oidc.urlFor('code_verification'), xsrf: state?.secret ?? '' }
-}
-
-function show(context: KoaContextWithOIDC, page: Page): void {
-  context.type = 'html'
-  context.body = renderPage(page)
 }
 
 function findAccount(login: string) {
