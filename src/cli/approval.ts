@@ -85,7 +85,8 @@ export async function deny(
 }
 
 function agrees(message: string, { deps, signal }: Deciding): Promise<boolean> {
-  const question = { message, default: false, flag: '--yes' }
+  // An answer to the request before this one must not be one to this.
+  const question = { message, default: false, flag: '--yes', afresh: true }
   return deps.prompt.confirm({ ...question, ...(signal && { signal }) })
 }
 

@@ -5,6 +5,8 @@ export interface Prompt {
     message: string
     default: boolean
     flag: string
+    /** What was typed before the question was there doesn't answer it. */
+    afresh?: boolean
     /** Takes the question back: it then fails with `cancelled`. */
     signal?: AbortSignal
   }): Promise<boolean>

@@ -1,6 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { JitError } from '../lib/errors.ts'
 import type { Io } from './io.ts'
 import type { Prompt } from './prompt.ts'
+
+const CTRL_C = 3
+/** Milliseconds for what was typed to arrive here. */
+const TYPED_WITHIN = 50
 
 /** Questions on stderr, answered on stdin: stdout stays free for what was asked for. */
 export function terminalPrompt(io: Io, interrupted: AbortSignal): Prompt {
@@ -15,9 +20,9 @@ export function terminalPrompt(io: Io, interrupted: AbortSignal): Prompt {
     context: { output: process.stderr, signal: interrupted },
   })
   return {
-    confirm: ({ flag, signal, ...question }) =>
+    confirm: ({ flag, signal, afresh, ...question }) =>
       ask(flag, () =>
-        load().then(({ prompts, context }) =>
+        (afresh ? forgetTyped() : Promise.resolve()).then(load).then(({ prompts, context }) =>
           prompts.confirm(question, {
             ...context,
             // A question that may be taken back leaves nothing behind.
@@ -33,6 +38,22 @@ export function terminalPrompt(io: Io, interrupted: AbortSignal): Prompt {
     input: ({ flag, ...question }) =>
       ask(flag, () => load().then(({ prompts, context }) => prompts.input(question, context))),
   }
+}
+
+/** Throws away what is typed already. Raw, because a line that nobody has ended stays in the terminal otherwise. */
+async function forgetTyped(): Promise<void> {
+  const { stdin } = process
+  let interrupted = false
+  const drop = (typed: Buffer) => {
+    interrupted ||= typed.includes(CTRL_C)
+  }
+  stdin.setRawMode(true)
+  stdin.on('data', drop)
+  await delay(TYPED_WITHIN)
+  stdin.off('data', drop)
+  stdin.pause()
+  stdin.setRawMode(false)
+  if (interrupted) throw new JitError('cancelled', 'cancelled')
 }
 
 /** Ctrl-C at a question arrives as one of these two errors of @inquirer/core. */

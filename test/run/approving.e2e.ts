@@ -67,6 +67,27 @@ describe('jit approve on a terminal', () => {
     expect(calls('/approve')).toEqual([])
   })
 
+  test('what was typed before the question is no answer to it', async () => {
+    const { http } = broker.behaviour
+    const asked = Promise.withResolvers<void>()
+    const typed = Promise.withResolvers<void>()
+    broker.behaviour.http = async (call) => {
+      asked.resolve()
+      await typed.promise
+      return http?.(call) ?? { status: 404, body: {} }
+    }
+    const screen = terminal('approve', 'g_1')
+    await asked.promise
+    screen.type('y\r')
+    // The terminal echoes it.
+    await screen.shows('y')
+    typed.resolve()
+    await screen.shows('Approve this?')
+    screen.type('\r')
+    expect((await screen.ended).exitCode).toBe(1)
+    expect(calls('/approve')).toEqual([])
+  })
+
   test('without an id, one is chosen from those that wait', async () => {
     const other = approvalRequest('g_2', { context: { reason: 'the other one' } })
     waiting = [...waiting, other]
