@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { send } from '../lib/http.ts'
 import { ApprovalRequest, ApprovalRequests } from '../protocol/approval.ts'
 import { AuditPage } from '../protocol/audit.ts'
+import { GrantExplanation } from '../protocol/explanation.ts'
 import { Grant, Grants, Receipt, Receipts, Withdrawal } from '../protocol/grant.ts'
 import type { Schema } from '../protocol/parse.ts'
 import { WhoAmI } from '../protocol/principal.ts'
@@ -39,6 +40,8 @@ export interface BrokerClient {
   deny(id: string, reason: string): Promise<ApprovalRequest>
   /** Takes note of a grant that broke the glass. */
   acknowledge(id: string): Promise<Grant>
+  /** Why policy says what it says of a grant. @throws JitError `not_found` */
+  explain(id: string): Promise<GrantExplanation>
   /**
    * Ends a grant; a request that waits is taken back.
    * @throws JitError `not_found`
@@ -76,6 +79,11 @@ export function createBrokerClient(options: {
     approve: (id, hash) => call('POST', `${at(id)}/approve`, { ...waiting, json: { hash } }),
     deny: (id, reason) => call('POST', `${at(id)}/deny`, { ...waiting, json: { reason } }),
     acknowledge: (id) => call('POST', `${at(id)}/acknowledge`, { schema: Grant, what: 'grant' }),
+    explain: (id) =>
+      call('GET', `/v1/policy/explain?grant=${encodeURIComponent(id)}`, {
+        schema: GrantExplanation,
+        what: 'explanation',
+      }),
     revoke: (id) =>
       call('POST', `${at(id)}/revoke`, { schema: Revoked, what: 'receipt', timeout: 30_000 }),
     revokeMany: (json) =>

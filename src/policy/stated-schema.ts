@@ -19,7 +19,7 @@ const textOr = <
 const Anything = v.pipe(v.string('expected text'), v.maxLength(2048))
 
 /** Who asks; whatever isn't said is that of some person. */
-export const StatedPrincipal = map({
+const StatedPrincipal = map({
   kind: v.optional(oneOf(Principal.entries.kind.options), 'human'),
   id: v.optional(Text),
   groups: v.optional(list(Text), []),
@@ -62,7 +62,7 @@ const Time = v.pipe(
 const AGE = 'expected a duration like 15m, or unknown'
 
 /** Attributes as policies read them, in the spelling of YAML. Absent: what `stated-request.ts` takes for usual. */
-export const StatedContext = map({
+const StatedContext = map({
   repository: v.optional(Anything),
   branch: v.optional(Anything),
   commit: v.optional(Anything),
@@ -98,7 +98,7 @@ export const StatedContext = map({
 export type StatedContext = v.InferOutput<typeof StatedContext>
 
 /** A request: for a task, or to do one of the broker's own actions. */
-export const REQUEST_KEYS = {
+const REQUEST_KEYS = {
   principal: v.optional(Who, {}),
   task: v.optional(Text),
   environment: v.optional(Text),
@@ -110,8 +110,8 @@ export const REQUEST_KEYS = {
   whom: v.optional(Who),
   context: v.optional(StatedContext, {}),
 }
-const Request = v.object(REQUEST_KEYS)
-export type StatedRequest = v.InferOutput<typeof Request>
+export const StatedRequest = map(REQUEST_KEYS)
+export type StatedRequest = v.InferOutput<typeof StatedRequest>
 
 const DECISION = oneOf(['permit', 'deny', 'obligation'])
 

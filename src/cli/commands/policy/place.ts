@@ -9,6 +9,8 @@ const CONFIG_FILE = 'broker.yaml'
 export interface PlaceOptions {
   /** The folder of policies; without it the one that the configuration names. */
   readonly dir?: string
+  /** Where a configuration is looked for, without either. */
+  readonly beside?: string
   readonly config?: string
 }
 
@@ -39,12 +41,13 @@ export async function openPolicies(options: PlaceOptions, deps: Deps) {
 }
 
 /** The configuration given, or the one in or beside the folder of policies, or here. */
-function configFor({ dir, config }: PlaceOptions, { cwd }: Deps): string {
+function configFor({ dir, beside = dir, config }: PlaceOptions, { cwd }: Deps): string {
   if (config !== undefined) return resolve(cwd, config)
-  const folders = dir === undefined ? [cwd] : [resolve(cwd, dir), dirname(resolve(cwd, dir))]
-  const found = folders.map((folder) => join(folder, CONFIG_FILE)).find((path) => existsSync(path))
+  const folder = resolve(cwd, beside ?? '.')
+  const folders = beside === undefined ? [folder] : [folder, dirname(folder)]
+  const found = folders.map((one) => join(one, CONFIG_FILE)).find((path) => existsSync(path))
   if (found) return found
-  const where = dir === undefined ? 'here' : `in or beside ${resolve(cwd, dir)}`
+  const where = beside === undefined ? 'here' : `in or beside ${folder}`
   throw new JitError('usage', `there is no ${CONFIG_FILE} ${where}`, {
     hint: 'give --config FILE: it declares the names that policies may use',
   })
