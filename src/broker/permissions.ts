@@ -33,7 +33,7 @@ export function mayDo(
   return effect === 'permit'
 }
 
-/** Whether somebody may end another's access: one's own always, others' as policy says. */
+/** Whether somebody may end another's access: one's own and one's copilots' always, others' as policy says. */
 export function mayOffboard(
   session: Session,
   whom: Principal,
@@ -41,6 +41,7 @@ export function mayOffboard(
 ): boolean {
   const { principal } = session
   if (whom.id === principal.id && whom.kind === principal.kind) return true
+  if (principal.kind === 'human' && whom.owner === principal.id) return true
   const { effect } = policies.current.decideOn({
     principal,
     action: 'offboard',
