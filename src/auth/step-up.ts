@@ -5,7 +5,7 @@ import { discoverProviders, type IdentityProvider } from './discovery.ts'
 import { openSession } from './open-session.ts'
 import type { IdentityTokens } from './provider.ts'
 import { currentSession, replaceSignIn, type SessionSource } from './renewal.ts'
-import type { StoredSession } from './session.ts'
+import { readSession, type StoredSession } from './session.ts'
 
 type Flow = NonNullable<StoredSession['flow']>
 
@@ -51,7 +51,7 @@ export async function stepUp(step: {
 
 function noPerson({ agent, delegated }: StoredSession, signIn: SignInObligation): JitError {
   const message = 'policy wants a person to sign in anew, and nobody signed in to this session'
-  const hint = `jit login --fresh, then hand it on again: jit login --agent ${agent} --delegate`
+  const hint = `without JIT_AGENT: jit login --fresh, then jit login --agent ${agent} --delegate`
   const options = { signIn, ...(delegated ? { hint } : {}) }
   return new JitError('insufficient_user_authentication', message, options)
 }
@@ -75,6 +75,8 @@ async function providerOf(
 export async function signInAgain(
   signIn: Parameters<typeof openSession>[0] & Pick<SessionSource, 'paths'>,
 ): Promise<StoredSession> {
+  // A session that was handed on rests on no sign-in of its own: this one takes its place.
+  if ((await readSession(signIn.keystore, signIn))?.delegated) return openSession(signIn)
   try {
     return await replaceSignIn(signIn, signIn)
   } catch (thrown) {

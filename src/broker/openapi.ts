@@ -76,7 +76,10 @@ const open = { security: [] }
 
 /** The broker's HTTP interface as OpenAPI 3.1, its schemas those that the code parses with. */
 export function openApiDocument(url: string) {
-  const exchange = { grant_type: TEXT, subject_token: TEXT, subject_token_type: TEXT }
+  const exchange = {
+    ...{ grant_type: TEXT, subject_token: TEXT, subject_token_type: TEXT },
+    ...{ agent_name: TEXT, subject_proof: TEXT },
+  }
   return {
     openapi: '3.1.0',
     info: { title: 'jit broker', version: '1' },

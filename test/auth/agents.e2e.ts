@@ -86,6 +86,29 @@ describe('a copilot that signs in as itself', () => {
     expect((await whoami(CLAUDE)).principal.kind).toBe('agent')
   })
 
+  test('signs in anew on the session that it has; the person’s stays as it was', async () => {
+    await plane.signInAgent(home, { login: 'dev', name: 'claude' })
+    const keystore = await openKeystore({ env: home.env, paths: pathsFrom(home.env) })
+    const { broker } = plane
+    const both = async () => [
+      await readSession(keystore, { broker }),
+      await readSession(keystore, { broker, agent: 'claude' }),
+    ]
+    const [person, agent] = await both()
+    await plane.signInAgent(home, { login: 'dev', name: 'claude', fresh: true })
+    const [samePerson, newer] = await both()
+    expect(samePerson).toEqual(person)
+    expect(newer?.jwk).toEqual(agent?.jwk)
+    expect(newer?.access_token).not.toBe(agent?.access_token)
+  })
+
+  test('takes the place of a session that was handed on to it', async () => {
+    await delegated('--task', 'plan')
+    await plane.signInAgent(home, { login: 'dev', name: 'claude', fresh: true })
+    expect((await whoami(CLAUDE)).principal.id).toContain('#jit-agent/claude')
+    expect(await whoami(CLAUDE)).not.toHaveProperty('ceiling')
+  })
+
   test('signs out alone: the person stays', async () => {
     await plane.signInAgent(home, { login: 'dev', name: 'claude' })
     expect((await home.run(['logout', '--agent', 'claude'])).stderr).toContain('claude: signed out')

@@ -206,7 +206,7 @@ test('a session that was handed on names who has to sign in, and how it is hande
     stepUp({ source: copilot, signIn: WANTED, authenticate, signal: never }),
   ).rejects.toMatchObject({
     code: 'insufficient_user_authentication',
-    hint: 'jit login --fresh, then hand it on again: jit login --agent claude --delegate',
+    hint: 'without JIT_AGENT: jit login --fresh, then jit login --agent claude --delegate',
   })
 })
 

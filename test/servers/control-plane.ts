@@ -75,9 +75,9 @@ export class ControlPlane implements AsyncDisposable {
   /** Signs a copilot in as itself; the person who confirms owns it. */
   async signInAgent(
     home: Home,
-    { login, name }: { login: string; name: string },
+    { login, name, fresh }: { login: string; name: string; fresh?: boolean },
   ): Promise<string[]> {
-    return this.#logIn(home, { login, flags: ['--agent', name] })
+    return this.#logIn(home, { login, flags: ['--agent', name, ...(fresh ? ['--fresh'] : [])] })
   }
 
   /** @returns the titles of the pages that the person saw */
