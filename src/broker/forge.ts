@@ -4,8 +4,6 @@ import type { ForgeConfig } from './config/config.ts'
 import { type ForgeQuestion, forgeQuestion, type GitHub, githubForge } from './forge-github.ts'
 import type { Log } from './log.ts'
 
-export type { ForgeAnswer } from '../policy/question.ts'
-
 /** Says whether what a client claims of its commit and branch is so at the forge. */
 export interface Forge {
   /** Never fails: false wherever the forge can't be asked, or doesn't say. */

@@ -81,12 +81,12 @@ export class Sessions {
     return this.#store.transaction(async (tx) => {
       await takeProof(tx, proof, this.#store.now())
       const { idle } = this.#limits
-      const used = await useToken(tx, { identity, jkt, now: this.#store.now(), idle })
       const held = await tx
         .selectFrom('sessions')
         .selectAll()
         .where('jkt', '=', jkt)
         .executeTakeFirst()
+      const used = await useToken(tx, { identity, jkt, held, now: this.#store.now(), idle })
       return held
         ? this.#renew(tx, { ...held, ...used }, identity)
         : this.#open(tx, identity, { jkt, ...used })
@@ -183,7 +183,7 @@ export class Sessions {
    */
   async get(sid: string): Promise<Session> {
     const row = await rowOf(this.#store.db, sid)
-    if (!row || !(await this.#isLive(row))) throw sessionEnded()
+    if (!row || !(await this.#isLive(row))) throw sessionEnded(row)
     return sessionOf(row)
   }
 

@@ -3,12 +3,23 @@ import type { VerifiedIdentity } from './identity.ts'
 import { takeOnce } from './replay.ts'
 import { endOf } from './session-record.ts'
 import type { SessionEnd } from './sessions.ts'
+import type { SessionRow } from './store/schema.ts'
 import type { Tx } from './store/store.ts'
 
-/** Identity tokens are taken up to 5 minutes after `iat`, give or take clocks: remembered longer. */
-const REMEMBERED_MS = 15 * 60_000
+/** At least so long, and never longer than any token is taken: milliseconds. */
+const REMEMBERED_MS = { least: 15 * 60_000, most: 25 * 3_600_000 }
 /** Ends after which a job's next step may come with the token that the one before it had. */
 const MADE_ROOM: readonly SessionEnd[] = ['logout', 'idle']
+
+export interface TokenUse {
+  readonly identity: VerifiedIdentity
+  /** The key that comes with it. */
+  readonly jkt: string
+  /** The session of that key, if it has one. */
+  readonly held: SessionRow | undefined
+  readonly now: number
+  readonly idle: number
+}
 
 /**
  * Uses an identity token for the session of a key. One made for a single use works once. One that a
@@ -17,34 +28,53 @@ const MADE_ROOM: readonly SessionEnd[] = ['logout', 'idle']
  * @returns what the session's row is to remember
  * @throws JitError `token_invalid` when it was used before, or is in use
  */
-export async function useToken(
-  tx: Tx,
-  { identity, ...use }: { identity: VerifiedIdentity; jkt: string; now: number; idle: number },
-): Promise<{ token_hash: string | null }> {
-  const { tokenHash } = identity
-  if (identity.uses === 'once') {
-    const expiresAt = use.now + REMEMBERED_MS
-    if (await takeOnce(tx, { scope: 'id-token', value: tokenHash, expiresAt })) {
-      return { token_hash: null }
-    }
-    throw new JitError('token_invalid', 'this identity token was used before')
+export async function useToken(tx: Tx, use: TokenUse): Promise<{ token_hash: string | null }> {
+  const { tokenHash, uses } = use.identity
+  if (uses === 'once') {
+    await spend(tx, tokenHash, use)
+    return { token_hash: null }
   }
+  if (await isSpent(tx, tokenHash)) throw usedBefore()
+  await makeRoom(tx, use)
+  // The one before it, that the platform has replaced meanwhile, would otherwise be free again.
+  const before = use.held?.token_hash ?? tokenHash
+  if (before !== tokenHash) await spend(tx, before, use)
+  return { token_hash: tokenHash }
+}
+
+async function spend(tx: Tx, value: string, { identity, now }: TokenUse): Promise<void> {
+  const { least, most } = REMEMBERED_MS
+  const ends = identity.expiresAt * 1000 + 60_000
+  const expiresAt = Math.min(Math.max(now + least, ends), now + most)
+  if (!(await takeOnce(tx, { scope: 'id-token', value, expiresAt }))) throw usedBefore()
+}
+
+async function isSpent(tx: Tx, value: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom('replay')
+    .select('value')
+    .where('scope', '=', 'id-token')
+    .where('value', '=', value)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** @throws JitError `token_invalid` while another key's session lives on the token */
+async function makeRoom(tx: Tx, { identity, jkt, now, idle }: TokenUse): Promise<void> {
   const other = await tx
     .selectFrom('sessions')
     .selectAll()
-    .where('token_hash', '=', tokenHash)
-    .where('jkt', '!=', use.jkt)
+    .where('token_hash', '=', identity.tokenHash)
+    .where('jkt', '!=', jkt)
     .executeTakeFirst()
-  if (other) {
-    const ended = endOf(other, use)
-    if (ended === undefined || !MADE_ROOM.includes(ended)) throw inUse()
-    await tx
-      .updateTable('sessions')
-      .set({ token_hash: null })
-      .where('sid', '=', other.sid)
-      .execute()
-  }
-  return { token_hash: tokenHash }
+  if (!other) return
+  const ended = endOf(other, { now, idle })
+  if (ended === undefined || !MADE_ROOM.includes(ended)) throw inUse()
+  await tx.updateTable('sessions').set({ token_hash: null }).where('sid', '=', other.sid).execute()
+}
+
+function usedBefore(): JitError {
+  return new JitError('token_invalid', 'this identity token was used before')
 }
 
 function inUse(): JitError {

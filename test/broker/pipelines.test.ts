@@ -129,6 +129,29 @@ describe('a token', () => {
     expect((await fresh().exchange(kept)).status).toBe(200)
   })
 
+  test('that was replaced by a newer one of the same job is of no use to whoever copied it', async () => {
+    const [old, newer] = [await token(gitlab), await token(gitlab)]
+    const client = fresh()
+    await client.take(await client.exchange(old))
+    await client.take(await client.exchange(newer))
+    expect(await codeOf(await fresh().exchange(old))).toBe('token_invalid')
+    await client.logout()
+    expect(await codeOf(await fresh().exchange(old))).toBe('token_invalid')
+    expect((await fresh().exchange(newer)).status).toBe(200)
+  })
+
+  test('whose session was revoked opens no other', async () => {
+    const kept = await token(gitlab)
+    const client = fresh()
+    await client.take(await client.exchange(kept))
+    const { body } = await client.call('GET', '/v1/whoami')
+    const admin = await harness.client({ groups: ['admins'] })
+    const revoked = await admin.call('POST', '/v1/revoke', { user: body.principal.id })
+    expect(revoked.status).toBe(200)
+    expect(await codeOf(await fresh().exchange(kept))).toBe('token_invalid')
+    expect((await client.call('GET', '/v1/whoami')).status).toBe(401)
+  })
+
   test('of people’s provider can not be a pipeline’s', async () => {
     const client = await harness.client()
     expect((await client.call('GET', '/v1/whoami')).body.principal.kind).toBe('human')
