@@ -3,7 +3,7 @@ import type { ParsedPolicy } from './parsed.ts'
 import type { PolicyTexts } from './prepared.ts'
 import type { BuiltInQuestion, TaskQuestion } from './question.ts'
 import { builtInCall } from './request.ts'
-import { type Asked, TaskPolicies, textsOf } from './task-policies.ts'
+import { type Asked, TaskPolicies, textsById } from './task-policies.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
 /**
@@ -52,7 +52,7 @@ export class PolicySet {
     )
     this.vocabulary = checked.vocabulary
     this.#tasks = new TaskPolicies(checked.tasks, { vocabulary: checked.vocabulary })
-    this.#builtIn = textsOf(checked.builtIn)
+    this.#builtIn = textsById(checked.builtIn)
   }
 
   /** May this principal do this task at this target, now and in this context? Never throws. */

@@ -13,26 +13,29 @@ export type PreparedCall = Omit<StatefulAuthorizationCall, 'preparsedPolicySetId
 
 /**
  * Cedar keeps what it has parsed under a name for ever: there is no way to free it, only to put
- * another set in its place. So a few places, taken in turn: the current sets of a broker always
- * have theirs, and reloading doesn't grow the process.
+ * another set in its place. So a set that is gone leaves its place, empty, to the next: reloading
+ * doesn't grow the process.
  */
-const PLACES = 8
-const places: (PolicyTexts | undefined)[] = Array.from({ length: PLACES }, () => undefined)
-let nextPlace = 0
+const places = new WeakMap<PolicyTexts, string>()
+const left: string[] = []
+let taken = 0
+const leaving = new FinalizationRegistry<string>((place) => {
+  preparsePolicySet(place, { staticPolicies: {} })
+  left.push(place)
+})
 
 function placeOf(policies: PolicyTexts): string {
-  let place = places.indexOf(policies)
-  if (place < 0) {
-    place = nextPlace
-    nextPlace = (nextPlace + 1) % PLACES
-    places[place] = undefined
-    const answer = preparsePolicySet(`set-${place}`, { staticPolicies: { ...policies } })
-    if (answer.type === 'failure') {
-      throw new JitError('policy_invalid', answer.errors[0]?.message ?? 'not a policy set')
-    }
-    places[place] = policies
+  const known = places.get(policies)
+  if (known) return known
+  const place = left.pop() ?? `set-${taken++}`
+  const answer = preparsePolicySet(place, { staticPolicies: { ...policies } })
+  if (answer.type === 'failure') {
+    left.push(place)
+    throw new JitError('policy_invalid', answer.errors[0]?.message ?? 'not a policy set')
   }
-  return `set-${place}`
+  places.set(policies, place)
+  leaving.register(policies, place)
+  return place
 }
 
 /** Decides with a set that is parsed once, at its first use. */

@@ -25,14 +25,20 @@ const NO_HYPOTHESIS: Hypothesis = { approvals: [] }
  */
 const FEW = 100
 
+/** Policies that are decided on together; nothing where there are none. */
+interface Part {
+  readonly steady: PolicyTexts | undefined
+  readonly varying: PolicyTexts | undefined
+}
+
 /**
- * Policies on tasks, those that can see a hypothesis apart from the rest where they are many: the rest
- * is asked once, however many hypotheses are tried.
+ * Policies on tasks. Where they are many, those about one target are asked about it alone; and those
+ * that can't see a hypothesis are asked once, however many are tried.
  */
 export class TaskPolicies {
   readonly #vocabulary: Vocabulary
-  readonly #steady: PolicyTexts | undefined
-  readonly #varying: PolicyTexts | undefined
+  readonly #general: Part
+  readonly #ofTarget: ReadonlyMap<string, Part>
   readonly #sights: ReadonlyMap<string, Sight>
   /** What all that see anything see together, and what the permits among them do. */
   readonly #all: Sight
@@ -42,12 +48,14 @@ export class TaskPolicies {
     policies: readonly ParsedPolicy[],
     { vocabulary, few = FEW }: { vocabulary: Vocabulary; few?: number },
   ) {
-    const seeing = policies.filter(({ sight }) => sight !== undefined)
-    const steady = policies.filter(({ sight }) => sight === undefined)
-    const together = policies.length <= few
+    const byTarget = Map.groupBy(policies, (policy) =>
+      policies.length > few ? targetOf(policy) : undefined,
+    )
+    const parts = [...byTarget].map(([target, some]) => [target, partOf(some, few)] as const)
     this.#vocabulary = vocabulary
-    this.#steady = together || steady.length === 0 ? undefined : textsOf(steady)
-    this.#varying = together ? textsOf(policies) : seeing.length > 0 ? textsOf(seeing) : undefined
+    this.#general = new Map(parts).get(undefined) ?? NO_PART
+    this.#ofTarget = new Map(parts.flatMap(([target, part]) => (target ? [[target, part]] : [])))
+    const seeing = policies.filter(({ sight }) => sight !== undefined)
     this.#sights = new Map(seeing.flatMap(({ id, sight }) => (sight ? [[id, sight]] : [])))
     this.#all = jointSight([...this.#sights.values()])
     const permits = seeing.filter(({ json }) => json.effect === 'permit')
@@ -56,11 +64,16 @@ export class TaskPolicies {
 
   /** Puts a question. Never throws. */
   ask(question: TaskQuestion): Asked {
-    const steady = this.#answer(this.#steady, { question })
+    const parts = [this.#general, this.#ofTarget.get(question.target) ?? NO_PART]
+    const steady = this.#answer(
+      parts.map((part) => part.steady),
+      { question },
+    )
+    const varying = parts.map((part) => part.varying)
     const answers = new Map<string, Decision>()
     const vary = (hypothesis: Hypothesis) => {
       const view = viewOf(hypothesis, this.#all)
-      const answer = answers.get(view) ?? this.#answer(this.#varying, { question, hypothesis })
+      const answer = answers.get(view) ?? this.#answer(varying, { question, hypothesis })
       answers.set(view, answer)
       return answer
     }
@@ -82,15 +95,33 @@ export class TaskPolicies {
   }
 
   #answer(
-    policies: PolicyTexts | undefined,
+    sets: readonly (PolicyTexts | undefined)[],
     { question, hypothesis = NO_HYPOTHESIS }: { question: TaskQuestion; hypothesis?: Hypothesis },
   ): Decision {
-    if (!policies) return NOTHING_PERMITS
-    return answerOf(policies, () => {
+    const call = () => {
       const context = suppose(question.context, hypothesis)
       return taskCall({ ...question, context }, this.#vocabulary)
-    })
+    }
+    return sets
+      .map((policies) => (policies ? answerOf(policies, call) : NOTHING_PERMITS))
+      .reduce(answerOfBoth, NOTHING_PERMITS)
   }
+}
+
+const NO_PART: Part = { steady: undefined, varying: undefined }
+
+function partOf(policies: readonly ParsedPolicy[], few: number): Part {
+  const together = policies.length <= few
+  const varying = policies.filter(({ sight }) => together || sight !== undefined)
+  const steady = policies.filter(({ sight }) => !together && sight === undefined)
+  return { steady: textsOf(steady), varying: textsOf(varying) }
+}
+
+/** The one target that a policy's head names: about any other it says nothing, and can't fail. */
+function targetOf({ json: { resource } }: ParsedPolicy): string | undefined {
+  if (resource.op !== '==' || !('entity' in resource)) return undefined
+  const { type, id } = '__entity' in resource.entity ? resource.entity.__entity : resource.entity
+  return type === 'Target' ? id : undefined
 }
 
 /** What the answers to earlier hypotheses say about later ones that look the same to a policy. */
@@ -134,7 +165,11 @@ class Lessons {
   }
 }
 
+function textsOf(policies: readonly ParsedPolicy[]): PolicyTexts | undefined {
+  return policies.length > 0 ? textsById(policies) : undefined
+}
+
 /** Policies as Cedar takes them. */
-export function textsOf(policies: readonly ParsedPolicy[]): PolicyTexts {
+export function textsById(policies: readonly ParsedPolicy[]): PolicyTexts {
   return Object.fromEntries(policies.map(({ id, source }) => [id, source.text]))
 }

@@ -4,10 +4,11 @@ import { answerOf } from '../../src/policy/answer.ts'
 import type { Decision, PolicySet } from '../../src/policy/decide.ts'
 import { parsePolicies } from '../../src/policy/load.ts'
 import { findObligation, type Hypothesis, suppose } from '../../src/policy/obligations.ts'
-import { type ParsedPolicy, parsePolicy } from '../../src/policy/parsed.ts'
+import { parsePolicy } from '../../src/policy/parsed.ts'
+import type { PolicyTexts } from '../../src/policy/prepared.ts'
 import type { TaskQuestion } from '../../src/policy/question.ts'
 import { taskCall } from '../../src/policy/request.ts'
-import { TaskPolicies, textsOf } from '../../src/policy/task-policies.ts'
+import { TaskPolicies, textsById } from '../../src/policy/task-policies.ts'
 import type { Vocabulary } from '../../src/policy/vocabulary.ts'
 import { agent, context, EXAMPLE, human, vocabulary as one, question } from './fixtures.ts'
 
@@ -88,8 +89,8 @@ describe('a decision under a hypothesis', () => {
       parsePolicy({ file: '', text: `@id("p${at}") ${text}`, firstLine: 1 }, vocabulary),
     )
   /** Cedar's answer to the whole set at once. */
-  const whole = (policies: ParsedPolicy[], asked: TaskQuestion): Decision =>
-    answerOf(textsOf(policies), () => taskCall(asked, vocabulary))
+  const whole = (texts: PolicyTexts, asked: TaskQuestion): Decision =>
+    answerOf(texts, () => taskCall(asked, vocabulary))
   const sorted = (decision: Decision) =>
     decision.effect === 'permit'
       ? decision
@@ -102,17 +103,19 @@ describe('a decision under a hypothesis', () => {
         approved,
         signedIn,
         fc.constantFrom(human, agent),
-        // Evaluated together, or those apart that can see a hypothesis.
+        fc.constantFrom('shop-db', 'dev-db'),
+        // Evaluated together, or in parts.
         fc.constantFrom(100, 0),
-        (texts, approvals, authentication, principal, few) => {
+        (texts, approvals, authentication, principal, target, few) => {
           const policies = parsed(texts)
+          const undivided = textsById(policies)
           const set = new TaskPolicies(policies, { vocabulary, few })
           const now = { ...context, ...approvals, authentication }
-          const asked = question({ principal, context: now })
+          const asked = question({ principal, target, context: now })
           const { decision, under, permits } = set.ask(asked)
-          expect(sorted(decision)).toEqual(sorted(whole(policies, asked)))
+          expect(sorted(decision)).toEqual(sorted(whole(undivided, asked)))
           const same = (hypothesis: Hypothesis) => {
-            const then = whole(policies, { ...asked, context: suppose(now, hypothesis) })
+            const then = whole(undivided, { ...asked, context: suppose(now, hypothesis) })
             expect(permits(hypothesis)).toBe(then.effect === 'permit')
             expect(sorted(under(hypothesis))).toEqual(sorted(then))
             return false
@@ -120,7 +123,7 @@ describe('a decision under a hypothesis', () => {
           findObligation({ approvers, acr, permits: same })
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 60 },
     )
   })
 })
@@ -205,5 +208,35 @@ describe('the obligation that turns a denial', () => {
        when { context.ttl * 9223372036854775807 > 0 };`,
     )
     expect(obligationOf(set)).toBeUndefined()
+  })
+})
+
+describe('many policies', () => {
+  const target = (at: number) => (at % 2 === 0 ? 'dev-db' : 'shop-db')
+  const set = policySet(
+    EXAMPLE,
+    ...Array.from(
+      { length: 200 },
+      (_, at) =>
+        `@id("p${at}") permit (principal, action, resource == Target::"${target(at)}") when { context.ttl == ${at} };`,
+    ),
+    `@id("freeze") forbid (principal, action, resource == Target::"dev-db") when { context.reason == "freeze" };`,
+  )
+
+  it('are decided as one set, those that name another target included', () => {
+    const ask = (at: number, name: string, reason = '') =>
+      set.decide(question({ task: 'plan', target: name, context: { ...context, ttl: at, reason } }))
+    expect(ask(42, 'dev-db')).toEqual({ effect: 'permit', policies: ['p42'] })
+    expect(ask(41, 'dev-db')).toMatchObject({ because: 'not-permitted' })
+    expect(ask(41, 'shop-db')).toMatchObject({ policies: ['production-needs-oncall'] })
+    expect(ask(42, 'dev-db', 'freeze')).toMatchObject({ policies: ['freeze'] })
+    expect(ask(42, 'nope')).toMatchObject({ because: 'error' })
+  })
+
+  it('are searched for an obligation as one set', () => {
+    const asked = question({ task: 'plan', context: { ...context, ttl: 41 } })
+    expect(obligationOf(set, asked)).toEqual({
+      approvals: [{ group: 'platform-oncall', people: 1 }],
+    })
   })
 })
