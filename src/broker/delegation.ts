@@ -21,8 +21,11 @@ import type { Session } from './sessions.ts'
 import type { SessionRow } from './store/schema.ts'
 import type { Tx } from './store/store.ts'
 
-/** Live sessions that were delegated from one: a person's copilots, not a flood. */
-const MAX_DELEGATED = 20
+/** Sessions that were delegated from one, live ones and all: a person's copilots, no flood of the log. */
+const MAX_LIVE = 20
+const MAX_EVER = 200
+/** A renewal sooner than this after the last changes nothing, and is not recorded. */
+const RENEWED_LATELY_MS = 60_000
 /** How `DelegatedRequest.proof` and `subjectProof` say what they are for. */
 const ENDPOINT = { method: 'POST', path: '/oauth/token' } as const
 
@@ -118,9 +121,19 @@ async function checkRoom(tx: Tx, { parent, jkt }: { parent: string; jkt: string 
     .where('jkt', '=', jkt)
     .executeTakeFirst()
   if (held) throw new JitError('token_invalid', 'this key belongs to another session')
-  if ((await delegatedFrom(tx, parent)).length < MAX_DELEGATED) return
-  throw new JitError('limit_reached', `${MAX_DELEGATED} sessions were delegated from this one`, {
-    hint: 'end one first: jit logout --agent NAME',
+  if ((await delegatedFrom(tx, parent)).length >= MAX_LIVE) {
+    throw new JitError('limit_reached', `${MAX_LIVE} copilots hold this session`, {
+      hint: 'end the session of one first: jit logout --agent NAME',
+    })
+  }
+  const { ever } = await tx
+    .selectFrom('sessions')
+    .select((eb) => eb.fn.countAll<number>().as('ever'))
+    .where('parent_sid', '=', parent)
+    .executeTakeFirstOrThrow()
+  if (Number(ever) < MAX_EVER) return
+  throw new JitError('limit_reached', `this session was handed on ${MAX_EVER} times`, {
+    hint: 'start another: jit login',
   })
 }
 
@@ -173,7 +186,8 @@ export async function renewDelegated(
     if (!row || row.jkt !== own.jkt || row.parent_sid === null) {
       throw new JitError('token_invalid', 'only a delegated session is renewed by its own token')
     }
-    if (!(await isLive(row, { db: tx, now, idle: config.session.idle }))) throw sessionEnded()
+    if (!(await isLive(row, { db: tx, now, idle: config.session.idle }))) throw sessionEnded(row)
+    if (now - row.renewed_at < RENEWED_LATELY_MS) return sessionOf(row)
     await tx.updateTable('sessions').set({ renewed_at: now }).where('sid', '=', row.sid).execute()
     const principal = JSON.parse(row.principal) as Principal
     const { groups } = principal

@@ -63,10 +63,16 @@ export function sessionOf(row: SessionRow): Session {
   }
 }
 
-export function sessionEnded(): JitError {
-  return new JitError('session_ended', 'your session has ended', {
-    hint: 'sign in again with `jit login`',
-  })
+/** @param row the session, where it is known */
+export function sessionEnded(row?: SessionRow): JitError {
+  if (row === undefined || row.parent_sid === null) {
+    const hint = 'sign in again with `jit login`'
+    return new JitError('session_ended', 'your session has ended', { hint })
+  }
+  const message = 'this session has ended, or the one that it was handed on from'
+  const name = row.principal_id.slice(row.principal_id.lastIndexOf('/') + 1)
+  const hint = `its owner can hand it on again: jit login --agent ${name} --delegate`
+  return new JitError('session_ended', message, { hint })
 }
 
 /** An agent has an id of its own, for each name that it goes by; the person who signed it in owns it. */

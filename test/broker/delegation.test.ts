@@ -365,11 +365,34 @@ describe('a delegation can not be stolen', () => {
     thief.accessToken = agent.accessToken
     expect(await codeOf(await thief.renew())).toBe('token_invalid')
   })
+})
 
-  test('nor can one person open sessions without end', async () => {
+describe('nobody floods the broker or its log', () => {
+  test('with sessions at once, or one after the other', async () => {
     const person = await harness.client()
-    for (let count = 0; count < 20; count += 1) await harness.delegated(person)
-    const answer = await fresh().delegatedBy(person, { agent: 'claude' })
-    expect(await codeOf(answer)).toBe('limit_reached')
+    const refused = async () => {
+      const answer = await fresh().delegatedBy(person, { agent: 'claude' })
+      return answer.status === 200 ? undefined : codeOf(answer)
+    }
+    const live = []
+    for (let count = 0; count < 20; count += 1) live.push(await harness.delegated(person))
+    expect(await refused()).toBe('limit_reached')
+    await live[0]?.logout()
+    expect(await refused()).toBeUndefined()
+    await live[1]?.logout()
+    for (let count = 21; count < 200; count += 1) {
+      await (await harness.delegated(person)).logout()
+    }
+    expect(await refused()).toBe('limit_reached')
+    expect((await whoami(person)).principal.kind).toBe('human')
+  })
+
+  test('with renewals: one a minute is recorded', async () => {
+    const agent = await harness.delegated(await harness.client())
+    for (let count = 0; count < 5; count += 1) await agent.take(await agent.renew())
+    expect(auditEvents('session.renewed')).toEqual([])
+    now += 61_000
+    for (let count = 0; count < 5; count += 1) await agent.take(await agent.renew())
+    expect(auditEvents('session.renewed')).toHaveLength(1)
   })
 })
