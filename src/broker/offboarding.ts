@@ -2,13 +2,13 @@ import type { Principal } from '../protocol/principal.ts'
 import type { BrokerParts } from './broker.ts'
 import { type CutOff, cutOff } from './cutoffs.ts'
 import type { Grants } from './grants.ts'
-import type { LedgerGrant } from './ledger/rows.ts'
+import { isWaiting, type LedgerGrant, principalOf } from './ledger/rows.ts'
 import type { Store } from './store/store.ts'
 
 type Parts = Pick<BrokerParts, 'store' | 'audit' | 'ledger'> & { readonly grants: Grants }
 
 /** What ended with somebody's access. */
-export interface Offboarded {
+interface Offboarded {
   readonly sessions: readonly string[]
   /** Their grants, requests that waited among them, as they were. */
   readonly grants: readonly LedgerGrant[]
@@ -21,8 +21,14 @@ export interface Offboarded {
 export async function offboard(order: CutOff, parts: Parts): Promise<Offboarded> {
   const sessions = await cutOff(order, parts)
   const ended = new Set(sessions)
-  const grants = (await openGrants(parts)).filter(({ row }) => ended.has(row.sid))
-  const { actor, detail } = order
+  const { principalIds, until = parts.store.now(), actor, detail } = order
+  const ids = new Set(principalIds)
+  const grants = (await openGrants(parts)).filter(({ row }) => {
+    if (ended.has(row.sid)) return true
+    // What was asked ahead outlives its session: whoever signs in anew could use it.
+    const { id, owner = '' } = principalOf(row)
+    return isWaiting(row) && row.requested_at <= until && (ids.has(id) || ids.has(owner))
+  })
   const ending = {
     by: 'revoked',
     ...(detail ? { detail } : {}),

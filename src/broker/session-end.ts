@@ -5,7 +5,7 @@ import type { SessionEnd } from './sessions.ts'
 import type { Tx } from './store/store.ts'
 
 /** What a session is ended by. */
-export interface Ended {
+interface Ended {
   readonly by: SessionEnd
   /** Milliseconds since the epoch. */
   readonly at: number

@@ -68,6 +68,24 @@ describe('revoking a user', () => {
     expect(approved.status).toBeGreaterThanOrEqual(400)
   })
 
+  it('takes back what was asked ahead in a session that is long over', async () => {
+    let ahead = 0
+    await start({
+      policies: WANTS_APPROVAL,
+      limits: 'approval: { lapse: 2h }',
+      now: () => Date.now() + ahead,
+    })
+    const theirs = await harness.client(dana)
+    const asked = await theirs.call('POST', '/v1/grants', { key: 'k1', details: request() })
+    ahead = 40 * 60_000
+    const boss = await admin()
+    const { body } = await boss.call('POST', '/v1/revoke', { user: 'dana' })
+    expect(body).toMatchObject({
+      withdrawn: [{ grant: asked.body.id, state: 'refused' }],
+      cut_off: ['idp.test/dana'],
+    })
+  })
+
   it('a silent renewal does not undo it: neither by the old key nor by a new one', async () => {
     await start()
     const [boss, theirs] = [await admin(), await harness.client(dana)]
