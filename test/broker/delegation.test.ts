@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { decodeJwt } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { newSessionKey, thumbprintOf } from '../../src/auth/proof.ts'
-import { Harness, TestClient } from './harness.ts'
+import { Harness, request, TestClient } from './harness.ts'
 
 const HOUR = 3_600_000
 const POLICIES = `
@@ -230,6 +230,30 @@ describe('a ceiling', () => {
     const agent = await harness.delegated(await harness.client(), { ceiling })
     await agent.take(await agent.renew())
     await expect(agent.grant({ task: 'deploy' })).rejects.toThrow('outside')
+  })
+
+  test('holds for what is asked ahead, and for using what another session of the agent asked for', async () => {
+    const person = await harness.client({ groups: ['admins'] })
+    const [wide, narrow] = [
+      await harness.delegated(person),
+      await harness.delegated(person, { ceiling }),
+    ]
+    const details = request({ task: 'deploy' })
+    const ask = (agent: TestClient) =>
+      agent.call('POST', '/v1/grants', { key: crypto.randomUUID(), details })
+    expect(await ask(narrow)).toMatchObject({
+      status: 403,
+      body: { code: 'denied', detail: expect.stringContaining("task 'deploy'") },
+    })
+    const { id: grant } = (await ask(wide)).body
+    const { claimed, command } = details
+    const use = async (agent: TestClient) => {
+      const line = await agent.connect()
+      line.send({ type: 'redeem', grant, claimed, command })
+      return line.next('granted')
+    }
+    await expect(use(narrow)).rejects.toThrow("task 'deploy'")
+    expect((await use(wide)).grant).toBe(grant)
   })
 
   test('that names what there is not is refused, with what is meant', async () => {
