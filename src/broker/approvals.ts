@@ -53,7 +53,16 @@ export class Approvals {
     const { row } = await this.#parts.ledger.read.grant(grant)
     if (!this.#isApprover(session, row) && !isOwn(session, row)) throw notFound(grant)
     requireWaiting(row)
-    return this.#view(row)
+    return { ...(await this.#view(row)), ...(await this.#forgeView(row)) }
+  }
+
+  /** For one request alone: a list would ask the forge about each. */
+  async #forgeView(row: GrantRow): Promise<Pick<ApprovalRequest, 'forge'>> {
+    const { forge, grants } = this.#parts
+    const { claimed } = grants.decider.recorded(row).context
+    if (!forge || claimed.commit === '') return {}
+    const { commitOnBranch, branchProtected } = await forge.check(claimed)
+    return { forge: { commit_on_branch: commitOnBranch, branch_protected: branchProtected } }
   }
 
   /**

@@ -33,7 +33,7 @@ export function approvalLines(request: ApprovalRequest, screen: Screen): string[
     ['wants', `${subject.task} in ${subject.environment} (${subject.tier})`],
     ...subject.targets.map((target): [string, string] => ['at', targetText(target)]),
     ['for', `${formatDuration(subject.ttl)} at most`],
-    ...placeFacts(subject.context),
+    ...placeFacts(request),
     ['command', shellWords(subject.context.command.argv)],
     ['program', subject.context.command.executable],
     ['folder', subject.context.command.directory],
@@ -66,15 +66,24 @@ function targetText({
 }
 
 /** Where it stands, and by whose word. */
-function placeFacts(context: GrantContext): [string, string][] {
+function placeFacts({ subject, forge }: ApprovalRequest): [string, string][] {
+  const { context } = subject
   const { claimed } = context
   const signed = placeText(context)
   const said = placeText(claimed)
   return [
     ['repository', signed && `${signed}, signed by the issuer`],
     ['repository', said && `${said}, as the client says`],
+    ['', forge ? forgeText(forge) : ''],
     ['', claimed.dirty ? 'with changes that are not committed' : ''],
   ]
+}
+
+/** A check makes no fact of a claim: it says that there is such a commit, not that this is it. */
+function forgeText(forge: NonNullable<ApprovalRequest['forge']>): string {
+  if (!forge.commit_on_branch) return 'the forge does not confirm this commit on this branch'
+  const branch = forge.branch_protected ? ', which is protected' : ', which is not protected'
+  return `checked with the forge: this commit is on this branch${branch}`
 }
 
 function placeText(place: { repository: string; branch: string; commit: string }): string {

@@ -65,7 +65,8 @@ async function ask(request: ApprovalRequest, watching: Watching): Promise<void> 
   void whenGone(request.subject.grant, { watching, signal }).then((left) => left && gone.abort())
   try {
     const deciding = { ...watching, yes: false, signal: gone.signal }
-    const approved = await approve(request, deciding)
+    const whole = await watching.connection.client.approval(request.subject.grant)
+    const approved = await approve(whole, deciding)
     if (approved) tellApproved(approved, deps)
   } catch (thrown) {
     const error = JitError.from(thrown)

@@ -16,14 +16,14 @@ export interface Deciding {
   readonly deps: Deps
   /** Without asking. */
   readonly yes: boolean
-  /** Says nothing but what is printed as JSON. */
+  /** Nothing that is to be read, unless it is asked about. */
   readonly json: boolean
   /** Takes the question back. */
   readonly signal?: AbortSignal
 }
 
 /** Shows a request whole, as the broker has it today. */
-export function showRequest(request: ApprovalRequest, { io, clock }: Deps): void {
+function showRequest(request: ApprovalRequest, { io, clock }: Deps): void {
   const screen = { now: clock.now(), columns: io.noteColumns }
   for (const line of approvalLines(request, screen)) io.note(line)
 }
@@ -40,7 +40,7 @@ export async function approve(
 ): Promise<ApprovalRequest | undefined> {
   const { connection, deps, yes, json } = deciding
   for (let shown = request; ; ) {
-    if (!json) showRequest(shown, deps)
+    if (!json || !yes) showRequest(shown, deps)
     if (!yes && !(await agrees('Approve this?', deciding))) return undefined
     try {
       return await approveShown(shown, {
@@ -79,7 +79,7 @@ export async function deny(
   { reason, ...deciding }: Deciding & { reason: string },
 ): Promise<ApprovalRequest | undefined> {
   const { connection, deps, yes, json } = deciding
-  if (!json) showRequest(request, deps)
+  if (!json || !yes) showRequest(request, deps)
   if (!yes && !(await agrees('Deny this?', deciding))) return undefined
   return connection.client.deny(request.subject.grant, reason)
 }

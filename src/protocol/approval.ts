@@ -50,6 +50,10 @@ export const ApprovalRequest = v.object({
   policies: v.array(v.object({ id: v.string(), description: v.exactOptional(v.string()) })),
   approvals: v.array(Approval),
   lapses_at: Timestamp,
+  /** What the forge says of the commit and branch that the client names, where a forge is configured. */
+  forge: v.exactOptional(
+    v.object({ commit_on_branch: v.boolean(), branch_protected: v.boolean() }),
+  ),
 })
 export type ApprovalRequest = v.InferOutput<typeof ApprovalRequest>
 

@@ -63,6 +63,17 @@ describe('a request as an approver sees it', () => {
     expect(lines).toContain(`${' '.repeat(13)}with changes that are not committed`)
   })
 
+  test('says what the forge says of it, if it was asked', () => {
+    const of = (commit_on_branch: boolean, branch_protected: boolean) => {
+      const forge = { commit_on_branch, branch_protected }
+      return shown(approvalRequest('g_1', { request: { forge } })).join('\n')
+    }
+    expect(of(true, true)).toContain('this commit is on this branch, which is protected')
+    expect(of(true, false)).toContain('this commit is on this branch, which is not protected')
+    expect(of(false, false)).toContain('the forge does not confirm this commit on this branch')
+    expect(shown(approvalRequest('g_1')).join('\n')).not.toContain('forge')
+  })
+
   test('has the reason, ticket, labels, broken glass and approvals so far', () => {
     const context = { ticket: 'T-1', labels: { model: 'small', rows: 10 }, break_glass: true }
     const approvals = [{ ...approvalBy('dana'), method: 'reauth' as const }]

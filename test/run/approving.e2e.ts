@@ -67,6 +67,14 @@ describe('jit approve on a terminal', () => {
     expect(calls('/approve')).toEqual([])
   })
 
+  test('--json asks about nothing that was not shown', async () => {
+    const screen = terminal('approve', 'g_1', '--json')
+    await screen.shows('Approve this?')
+    expect(screen.text).toContain('terraform apply')
+    screen.type('n\r')
+    await screen.ended
+  })
+
   test('what was typed before the question is no answer to it', async () => {
     const { http } = broker.behaviour
     const asked = Promise.withResolvers<void>()
