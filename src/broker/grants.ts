@@ -137,9 +137,9 @@ export class Grants {
     return this.#issue(grant, () => this.#renewals.renew(sid, grant))
   }
 
-  /** The client stands elsewhere: {@link Renewals.moved}, one thing at a time for each grant. */
+  /** The client stands elsewhere: {@link Renewals.moved}. */
   moved(sid: string, grant: string, claimed: ClaimedContext): Promise<void> {
-    return this.#one.run(grant, () => this.#renewals.moved(sid, grant, claimed))
+    return this.#renewals.moved(sid, grant, claimed)
   }
 
   /** A request goes on without the connection that asked. */

@@ -59,6 +59,7 @@ export class Lifeline {
   /** For what policy wants before it permits. */
   #waits = false
   #waiting = 0
+  #renewing = false
   #missed = 0
   #suspendedUntil = 0
   #pongsSinceSuspend = 0
@@ -185,7 +186,8 @@ export class Lifeline {
         return this.#parts.grants.received(message.grant)
       case 'renew':
         this.#own(message.grant)
-        return this.#renew(message.grant)
+        void this.#renew(message.grant)
+        return
       case 'context':
         this.#own(message.grant)
         return this.#parts.grants.moved(this.sid, message.grant, message.claimed)
@@ -334,9 +336,19 @@ export class Lifeline {
     })
   }
 
+  /** Beside the other messages: a target that takes its time holds up no release. */
   async #renew(grant: string): Promise<void> {
-    const expiresAt = await this.#parts.grants.renew(this.sid, grant)
-    this.#send({ type: 'renewed', grant, expires_at: toTimestamp(expiresAt) })
+    if (this.#renewing) return
+    this.#renewing = true
+    try {
+      const expiresAt = await this.#parts.grants.renew(this.sid, grant)
+      this.#send({ type: 'renewed', grant, expires_at: toTimestamp(expiresAt) })
+    } catch (thrown) {
+      // Of its end the client is told otherwise.
+      if (JitError.from(thrown).code !== 'grant_ended') this.#refuse(thrown)
+    } finally {
+      this.#renewing = false
+    }
   }
 
   async #release({ grant, outcome }: Extract<ClientMessage, { type: 'release' }>): Promise<void> {

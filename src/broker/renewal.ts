@@ -84,6 +84,7 @@ export class Renewals {
       principal: session.principal,
       policyVersion: decider.current.version,
       decisions: assessment.decisions,
+      told: row.claimed_told,
     }
     const leases = await ledger.renewals.intend(renewal)
     if (!leases) throw over(row.id)

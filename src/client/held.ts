@@ -57,9 +57,10 @@ export class Held {
     this.#renewal?.resolve()
   }
 
-  /** A renewal won't be answered, or was with a no. */
-  failed(error: JitError): void {
+  /** A renewal was answered with a no, or won't be. @returns whether one was under way */
+  failed(error: JitError): boolean {
     this.#renewal?.reject(error)
+    return this.#renewal !== undefined
   }
 
   /** On another connection: what was told on the one before may not have arrived. */

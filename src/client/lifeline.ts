@@ -214,12 +214,12 @@ export class Lifeline {
     void keepSession({ authorizer, broker, every: KEEP_SESSION_EVERY, signal })
   }
 
-  /** A problem answers the last message: a request or resume that waits, the release or a renewal. */
+  /** A problem answers the last message: a request or resume that waits, a renewal, the release. */
   #refuse(error: JitError): void {
     this.#inquiry?.answered()
     if (this.#waiting) this.#waiting.reject(error)
+    else if (this.held.failed(error)) return
     else if (this.#outcome) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
-    else this.held.failed(error)
   }
 
   #lose({ error, done }: { error: JitError; done: boolean }): void {

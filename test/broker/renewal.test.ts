@@ -266,6 +266,56 @@ describe('a renewal that something else crosses', () => {
     expect(events.at(-1)?.event).toMatch(/grant\.(revoked|renewal_failed)/)
   })
 
+  test('a release while a target takes its time is answered at once', async () => {
+    await using broker = await start()
+    const { harness, pass } = broker
+    const held = await (await harness.client()).grant({ ttl: TTL })
+    const asked = Promise.withResolvers<void>()
+    const hung = Promise.withResolvers<void>()
+    harness.shop.beforeExtend = async () => {
+      asked.resolve()
+      await hung.promise
+    }
+    pass(600)
+    for (let times = 0; times < 20; times++) {
+      held.line.send({ type: 'renew', grant: held.granted.grant })
+      await asked.promise
+    }
+    const outcome = { code: 0, signal: null }
+    held.line.send({ type: 'release', grant: held.granted.grant, outcome })
+    expect((await held.line.next('released')).receipt.leases).toMatchObject([
+      { outcome: 'revoked' },
+    ])
+    hung.resolve()
+    await held.line.closed
+    expect(harness.shop.handles.size).toBe(0)
+  })
+
+  test('a change of context while a target takes its time is decided at once', async () => {
+    await using broker = await start({
+      policies: `${POLICIES}
+        @id("main") forbid (principal, action, resource) when { context.claimed.branch != "main" };`,
+    })
+    const { harness, pass } = broker
+    const held = await (await harness.client()).grant({ ttl: TTL })
+    const asked = Promise.withResolvers<void>()
+    const hung = Promise.withResolvers<void>()
+    harness.shop.beforeExtend = async () => {
+      asked.resolve()
+      await hung.promise
+    }
+    pass(600)
+    held.line.send({ type: 'renew', grant: held.granted.grant })
+    await asked.promise
+    const claimed = { repository: '', branch: 'other', commit: '', dirty: false }
+    held.line.send({ type: 'context', grant: held.granted.grant, claimed })
+    expect((await held.line.next('revoked')).ended_by).toBe('context')
+    hung.resolve()
+    await expect.poll(() => harness.shop.handles.size).toBe(0)
+    const events = await eventsOf(harness, held.granted.grant)
+    expect(events.map(({ event }) => event)).not.toContain('grant.renewed')
+  })
+
   test.each(['renew:intended', 'renew:extended'] as const)(
     'a broker that is gone at %s: the credential is known until the later deadline, the grant ends at the former',
     async (point) => {

@@ -99,6 +99,18 @@ describe('a command that outlasts its grant', () => {
   })
 })
 
+test('a renewal that fails while the command ends takes nothing from its receipt', async () => {
+  broker.behaviour.ttl = 3
+  broker.behaviour.answer = (message, line) => {
+    const away = problem('target_unreachable', 502, 'shop-db is out of reach')
+    if (message.type === 'release') line.send({ type: 'problem', problem: away })
+    return message.type === 'renew'
+  }
+  const result = await home.run([...ASK, '--', 'sleep', '2.5'])
+  expect(result).toMatchObject({ code: 0 })
+  expect(result.stderr).toMatch(/✓ revoked shop-db/)
+})
+
 describe('a command whose credentials no renewal reaches', () => {
   beforeEach(() => {
     const fixed = { ...RENEWABLE, target: 'shop-api', renewable: false }

@@ -15,6 +15,8 @@ export interface Renewal {
   readonly principal: Principal
   readonly policyVersion: string
   readonly decisions: readonly TargetDecision[]
+  /** Where the client had said it stands when it was decided: `claimed_told` of then. */
+  readonly told: string | null
 }
 
 /**
@@ -66,28 +68,24 @@ export class RenewalLedger {
 
   /** Every target has the new deadline: so has the grant. @returns `false` when it is over */
   async confirm(renewal: Renewal): Promise<boolean> {
-    const { grant, from, to, principal, policyVersion } = renewal
+    const { grant, from, to, principal, policyVersion, told } = renewal
     return this.#store.transaction(async (tx) => {
       const row = await tx
         .updateTable('grants')
-        .set((eb) => ({
+        .set({
           expires_at: to,
           principal: JSON.stringify(principal),
           policy_version: policyVersion,
-          claimed_decided: eb.ref('claimed_told'),
-        }))
+        })
         .where('id', '=', grant)
         .where('state', '=', 'active')
         .where('expires_at', '=', from)
         .returningAll()
         .executeTakeFirst()
       if (!row) return false
-      await this.#audit.append(tx, {
-        event: 'grant.renewed',
-        principal,
-        grant,
-        ...span(renewal),
-      })
+      // What was told while the targets were at it is decided for itself.
+      if (row.claimed_told === told) await decided(tx, grant, told)
+      await this.#audit.append(tx, { event: 'grant.renewed', principal, grant, ...span(renewal) })
       return true
     })
   }
@@ -171,6 +169,11 @@ export class RenewalLedger {
       })
     })
   }
+}
+
+/** Policy has permitted the grant where its client said that it stands. */
+async function decided(tx: Tx, grant: string, told: string | null): Promise<void> {
+  await tx.updateTable('grants').set({ claimed_decided: told }).where('id', '=', grant).execute()
 }
 
 function span({ from, to }: Renewal) {
