@@ -19,7 +19,7 @@ export function notificationBody({ kind, grant }: Notification): { text: string 
   const heading =
     kind === 'pending'
       ? `*A request waits for ${approversText(grant)}*`
-      : '*Break-glass was used*: nobody approved this beforehand'
+      : '*Break-glass was used*: somebody has to look at it'
   const lines = [
     heading,
     `Who: ${whoText(JSON.parse(grant.principal) as Principal)}`,
@@ -31,7 +31,7 @@ export function notificationBody({ kind, grant }: Notification): { text: string 
     `Command: ${code(context.command.argv.join(' '), LONGEST.command)}`,
     kind === 'pending'
       ? `Look at it, then decide: ${code(`jit approve ${grant.id}`)} (until ${lapseText(grant)})`
-      : `Look at it, then say so: ${code(`jit acknowledge ${grant.id}`)}`,
+      : `Then say so: ${code(`jit acknowledge ${grant.id}`)}`,
   ]
   return { text: lines.join('\n') }
 }

@@ -79,9 +79,12 @@ describe('revoking a user', () => {
     const asked = await theirs.call('POST', '/v1/grants', { key: 'k1', details: request() })
     ahead = 40 * 60_000
     const boss = await admin()
+    const log = async () => JSON.stringify((await boss.call('GET', '/v1/audit')).body.entries)
+    await expect.poll(log, { timeout: 5000 }).toContain('"event":"session.ended"')
     const { body } = await boss.call('POST', '/v1/revoke', { user: 'dana' })
     expect(body).toMatchObject({
       withdrawn: [{ grant: asked.body.id, state: 'refused' }],
+      sessions: 0,
       cut_off: ['idp.test/dana'],
     })
   })
