@@ -12,7 +12,7 @@ import { targetKinds } from '../../src/targets/kinds.ts'
 import { allPages, blocksOf, page } from '../docs/pages.ts'
 
 const examples = join(import.meta.dirname, '../../examples/policies')
-const configs = ['broker.yaml']
+const configs = ['broker.yaml', 'model-operations/broker.yaml']
 
 async function load(name: string) {
   const config = await loadConfig(join(examples, name), targetKinds)
