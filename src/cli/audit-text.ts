@@ -80,8 +80,10 @@ function outcomeOf(entry: AuditEntry): string {
     entry.event === 'session.renewed' && entry.authenticated_at ? 'signed in again' : '',
     textOf(entry.acr),
     entry.event === 'grant.permitted' && typeof ttl === 'number' ? formatDuration(ttl) : '',
+    signedOf(entry),
     whoseOf(entry),
     ceilingOf(entry),
+    movedTo(entry),
     textOf(expires_at) && `until ${textOf(expires_at)}`,
     textOf(ended_by) || textOf(by),
     exitOf(fieldsOf(outcome)),
@@ -101,6 +103,15 @@ function whoseOf({ event, subject, until, whose, hook }: AuditEntry): string {
   return name && `of ${name}`
 }
 
+/** What a pipeline runs, as its issuer says, and who set it off. */
+function signedOf({ signed, triggered_by }: AuditEntry): string {
+  const { repository, branch, commit } = fieldsOf(signed)
+  const where = textOf(repository)
+  const code = where && `${where}@${textOf(branch) || textOf(commit)}`
+  const whom = textOf(triggered_by) && `set off by ${textOf(triggered_by)}`
+  return [code, whom].filter((part) => part !== '').join(', ')
+}
+
 /** What a session that was handed on may ask for at most. */
 function ceilingOf({ ceiling }: AuditEntry): string {
   const kinds = Object.entries(fieldsOf(ceiling))
@@ -115,6 +126,15 @@ function deniedBy({ event, decisions, outside }: AuditEntry): string {
     return effect === 'deny' ? listOf(named).map(textOf) : []
   })
   return policies.length > 0 ? `by ${[...new Set(policies)].join(', ')}` : 'no policy permits it'
+}
+
+/** Where its client stands now, and whether policy permits it there. */
+function movedTo({ event, claimed, permitted }: AuditEntry): string {
+  if (event !== 'grant.context_changed') return ''
+  const { repository, branch, commit } = fieldsOf(claimed)
+  const at = textOf(branch) || textOf(commit).slice(0, 12)
+  const where = [textOf(repository), at].filter(Boolean).join('@') || 'nowhere'
+  return permitted === true ? where : `${where}, left to the next renewal`
 }
 
 function exitOf({ code, signal }: Record<string, unknown>): string {

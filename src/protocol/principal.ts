@@ -47,5 +47,7 @@ export const WhoAmI = v.object({
   session_expires_at: Timestamp,
   /** Of a session that was delegated with one. */
   ceiling: v.exactOptional(Ceiling),
+  /** Of a pipeline: what its issuer signed of its code; `""` where it says nothing. */
+  signed: v.exactOptional(v.object({ repository: text(512), branch: text(512), commit: text(64) })),
 })
 export type WhoAmI = v.InferOutput<typeof WhoAmI>

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Harness } from '../broker/harness.ts'
-import { PipelineIssuer } from '../broker/pipeline-tokens.ts'
+import { COMMIT, PipelineIssuer } from '../broker/pipeline-tokens.ts'
 import { ended, Home } from '../run/home.ts'
 import { GitHubJob } from './github-job.ts'
 
@@ -116,7 +116,13 @@ describe('in a job of GitHub Actions, with nothing signed in, jit exec', () => {
     await using job = await github()
     await home.signIn(harness.url)
     const whoami = await home.run(['whoami', '--json'], job.env)
-    expect(JSON.parse(whoami.stdout).principal).toMatchObject({ kind: 'pipeline' })
+    expect(JSON.parse(whoami.stdout)).toMatchObject({
+      principal: { kind: 'pipeline' },
+      signed: { repository: 'github.com/acme/shop', branch: 'main', commit: COMMIT },
+    })
+    expect((await home.run(['whoami'], job.env)).stdout).toContain(
+      'runs: github.com/acme/shop@main\nset off by: dana\n',
+    )
     const { ACTIONS_ID_TOKEN_REQUEST_URL: _, ...without } = job.env
     const run = await home.run(PRINT, without)
     expect(run.code).toBe(125)

@@ -36,6 +36,12 @@ test('each line says when, what, who, which grant, where, at what and with what 
   ])
 })
 
+test('the sign-in of a pipeline says what it runs and who set it off', () => {
+  const signed = { repository: 'github.com/acme/shop', branch: 'main', commit: '4f2a' }
+  const [line] = lines(entry('session.opened', { signed, triggered_by: 'dana' }))
+  expect(line).toMatch(/ github\.com\/acme\/shop@main, set off by dana$/)
+})
+
 test('a denial names its policies and targets', () => {
   const decision = { effect: 'deny', policies: ['needs-oncall'], errors: [] }
   const denied = { targets: ['prod-db'], decisions: [{ target: 'prod-db', decision }] }
@@ -54,6 +60,26 @@ test('columns start where the heading says, and what a terminal obeys is written
 test('an entry of another shape is a line all the same', () => {
   const odd = { grant: GRANT, leases: 'x', receipt: 7, decisions: null, outcome: [], reason: {} }
   expect(lines(entry('lease.something-new', odd))[0]).toContain('lease.something-new')
+})
+
+test('a change of context says where the command stands, and a renewal until when it lasts', () => {
+  const claimed = { repository: 'github.com/acme/shop', branch: 'x', commit: 'abc', dirty: false }
+  const change = (more: object) => entry('grant.context_changed', { grant: GRANT, ...more })
+  expect(
+    lines(
+      change({ claimed, permitted: true }),
+      change({ claimed, permitted: false }),
+      change({ claimed: { ...claimed, repository: '', branch: '' }, permitted: true }),
+      change({ claimed: { repository: '', branch: '', commit: '' }, permitted: true }),
+      entry('grant.renewed', { grant: GRANT, expires_at: '2026-11-22T15:02:00.000Z' }),
+    ).map((line) => line.split(/ {2,}/).at(-1)),
+  ).toEqual([
+    'github.com/acme/shop@x',
+    'github.com/acme/shop@x, left to the next renewal',
+    'abc',
+    'nowhere',
+    'until 2026-11-22T15:02:00.000Z',
+  ])
 })
 
 test('a session that somebody signed in to again is told from one that was merely renewed', () => {

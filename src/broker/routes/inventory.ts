@@ -30,6 +30,7 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
       broker: config.url,
       session_expires_at: toTimestamp(session.expiresAt),
       ...(session.ceiling === undefined ? {} : { ceiling: session.ceiling }),
+      ...(session.principal.kind === 'pipeline' ? { signed: session.signed } : {}),
     }
     return c.json(body)
   })

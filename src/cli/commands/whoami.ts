@@ -33,11 +33,13 @@ export async function runWhoami(options: WhoamiOptions, deps: Deps): Promise<num
   return 0
 }
 
-function describe({ principal, broker, session_expires_at }: WhoAmI): string[] {
-  const { kind, id, name, groups, owner } = principal
+function describe({ principal, broker, session_expires_at, signed }: WhoAmI): string[] {
+  const { kind, id, name, groups, owner, triggered_by } = principal
   return [
     `${name} (${kind}${owner ? `, for ${owner}` : ''}, ${id})`,
     ...(groups.length > 0 ? [`groups: ${groups.join(', ')}`] : []),
+    ...(signed?.repository ? [`runs: ${signed.repository}@${signed.branch || signed.commit}`] : []),
+    ...(triggered_by ? [`set off by: ${triggered_by}`] : []),
     `broker: ${broker}`,
     `session until: ${session_expires_at}`,
   ]
