@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { Harness, type HarnessOptions, request, TestClient } from './harness.ts'
+import { PipelineIssuer } from './pipeline-tokens.ts'
 
 let harness: Harness
 
@@ -156,6 +157,35 @@ describe('revoking a user', () => {
     expect(await copilot.call('GET', '/v1/whoami')).toMatchObject({ status: 401 })
     expect(await theirs.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
     await expect(harness.agent('claude', dana)).rejects.toThrow('token_invalid')
+  })
+
+  it('may be about a pipeline: its next job is let in by a token made after that', async () => {
+    let now = Date.now()
+    const audience = 'https://jit.test'
+    const github = await PipelineIssuer.start('github', { audience })
+    const shop = 'github.com/acme/shop: { id: 12345, owner_id: 678 }'
+    await start({
+      now: () => now,
+      identity: [
+        `{ issuer: https://token.actions.githubusercontent.com, kind: pipeline, audience: '${audience}', repositories: { ${shop} } }`,
+      ],
+      issuers: [github.provider],
+    })
+    const token = () => github.token({}, { now: Math.floor(now / 1000) })
+    const open = async (idToken: string) => {
+      const client = new TestClient(harness.url, () => now)
+      const answer = await client.exchange(idToken)
+      return { client, answer, status: answer.status }
+    }
+    const [boss, { client, answer }] = [await admin(), await open(await token())]
+    await client.take(answer)
+    const kept = await token()
+    const { principal } = (await client.call('GET', '/v1/whoami')).body
+    const { body } = await boss.call('POST', '/v1/revoke', { user: principal.id })
+    expect(body).toMatchObject({ sessions: 1, cut_off: [principal.id] })
+    expect((await open(kept)).status).toBe(400)
+    now += 2000
+    expect((await open(await token())).status).toBe(200)
   })
 
   it('of somebody unknown, or whom policy keeps from one, is a clear error', async () => {
