@@ -1,6 +1,7 @@
 import { formatDuration } from '../lib/duration.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import type { AuditEntry } from '../protocol/audit.ts'
+import { approvalOutcome } from './audit-approval-text.ts'
 
 /** What an entry doesn't say again: where its grant is, and at which targets. */
 interface Place {
@@ -77,6 +78,7 @@ function outcomeOf(entry: AuditEntry): string {
   const result = fieldsOf(receipt)
   const said = [
     deniedBy(entry),
+    approvalOutcome(entry),
     entry.event === 'session.renewed' && entry.authenticated_at ? 'signed in again' : '',
     textOf(entry.acr),
     entry.event === 'grant.permitted' && typeof ttl === 'number' ? formatDuration(ttl) : '',

@@ -49,6 +49,18 @@ test('a denial names its policies and targets', () => {
   expect(line).toMatch(/prod +prod-db +by needs-oncall$/)
 })
 
+test('what a request waits for, and who let it go on, is said', () => {
+  const obligation = { approvals: [{ group: 'platform-oncall', people: 2 }] }
+  const [pending, approved, acknowledged] = lines(
+    entry('grant.pending', { grant: GRANT, ...ASKED, obligation, break_glass: true }),
+    entry('grant.approved', { grant: GRANT, groups: ['platform-oncall'], method: 'reauth' }),
+    entry('grant.acknowledged', { grant: GRANT, break_glass: true }),
+  )
+  expect(pending).toMatch(/waits for 2 of platform-oncall, break glass$/)
+  expect(approved).toMatch(/dev-db +for platform-oncall, signed in anew$/)
+  expect(acknowledged).toMatch(/break glass$/)
+})
+
 test('columns start where the heading says, and what a terminal obeys is written out', () => {
   const hostile = { kind: 'human', id: 'x', name: 'e\u001b[2Jve' }
   const table = new AuditTable()
