@@ -9,7 +9,7 @@ import type { Deps } from './deps.ts'
 
 /** Flags of `jit login` that say what a copilot is given; the others are about a sign-in. */
 const GIVING = ['task', 'env', 'target', 'ttl'] as const
-const SIGNING_IN = ['browser', 'open', 'fresh', 'acr', 'yes'] as const
+const SIGNING_IN = ['workload', 'browser', 'open', 'fresh', 'acr', 'yes'] as const
 
 /**
  * Whether the flags of `jit login` go together.
@@ -19,6 +19,9 @@ export function checkDelegation(options: LoginOptions, agent: string | undefined
   const given = (names: readonly (keyof LoginOptions)[]) =>
     names.find((name) => options[name] !== undefined)
   if (!options.delegate) {
+    if (options.workload !== undefined && agent !== undefined) {
+      throw new JitError('usage', '--workload signs a job in, and a job is no copilot')
+    }
     const flag = given(GIVING)
     if (flag) throw new JitError('usage', `--${flag} says what a copilot is given: add --delegate`)
     return

@@ -238,6 +238,7 @@ describe('what goes wrong is said', () => {
     [['login', '--delegate'], 'add --agent NAME'],
     [['login', '--agent', 'claude', '--task', 'plan'], 'add --delegate'],
     [['login', '--agent', 'claude', '--delegate', '--browser'], 'nobody signs in'],
+    [['login', '--agent', 'claude', '--workload=env:TOKEN'], 'a job is no copilot'],
     [['login', '--agent', 'Claude Code', '--delegate'], 'is not the name of an agent'],
   ])('jit %j', async (args, message) => {
     const { code, stderr } = await home.run(args)
