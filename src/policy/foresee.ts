@@ -128,10 +128,7 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
     const which = truth(evaluate(node.if, facts))
     return which === undefined ? undefined : evaluate(which ? node.then : node.else, facts)
   },
-  Set: (members: unknown[], facts) => {
-    const known = members.map((member) => evaluate(member, facts))
-    return known.includes(undefined) ? undefined : known
-  },
+  Set: (members: unknown[], facts) => members.map((member) => evaluate(member, facts)),
 }
 
 /** What isn't understood is not known. */
@@ -209,10 +206,19 @@ function isOfType(what: Found, type: unknown, facts: Facts): boolean | undefined
 
 function holdsOf(set: Found, wanted: Found, how: 'some' | 'every'): boolean | undefined {
   if (!Array.isArray(set)) return undefined
-  if (set.length === 0) return how === 'every' && Array.isArray(wanted) && wanted.length === 0
-  if (!Array.isArray(wanted) || wanted.some(isOpaque)) return undefined
-  const members = set.map((member) => JSON.stringify(member))
-  return wanted[how]((one) => members.includes(JSON.stringify(one)))
+  // Nothing is in an empty set, whatever is looked for.
+  if (set.length === 0 && how === 'some') return false
+  if (!Array.isArray(wanted)) return undefined
+  const holds = wanted.map((one) => isMember(one, set))
+  return how === 'some' ? holds.reduce(or, false) : holds.reduce(and, true)
+}
+
+function isMember(one: Found, set: readonly Found[]): boolean | undefined {
+  if (set.length === 0) return false
+  if (isOpaque(one)) return undefined
+  const text = JSON.stringify(one)
+  if (set.some((member) => !isOpaque(member) && JSON.stringify(member) === text)) return true
+  return set.some(isOpaque) ? undefined : false
 }
 
 function compare(
