@@ -37,8 +37,8 @@ export class ContextWatch implements Disposable {
   constructor(watched: WatchedContext) {
     this.#watched = watched
     this.#known = watched.known
-    this.#poll = setInterval(() => void this.#look(), LOOK_EVERY_MS).unref()
-    void this.#look()
+    this.#poll = setInterval(() => this.#look(), LOOK_EVERY_MS).unref()
+    this.#look()
   }
 
   [Symbol.dispose](): void {
@@ -48,23 +48,28 @@ export class ContextWatch implements Disposable {
     this.#unwatch()
   }
 
-  async #look(): Promise<void> {
+  #look(): void {
     if (this.#looking || this.#stopped) return
     this.#looking = true
-    try {
-      const { directory, changed } = this.#watched
-      const repository = findRepository(directory)
-      // Before it is read: what changes in between gives a sign.
-      if (repository) this.#watch(repository)
-      else this.#unwatch()
-      if (isSamePlace(placeIn(repository), this.#known)) return
-      const { claimed } = await readContext(directory)
-      if (this.#stopped || isSamePlace(claimed, this.#known)) return
-      this.#known = claimed
-      changed(claimed)
-    } finally {
-      this.#looking = false
-    }
+    this.#read()
+      // What can't be read now (a network file system, a failing disk) is looked at again.
+      .catch(() => {})
+      .finally(() => {
+        this.#looking = false
+      })
+  }
+
+  async #read(): Promise<void> {
+    const { directory, changed } = this.#watched
+    const repository = findRepository(directory)
+    // Before it is read: what changes in between gives a sign.
+    if (repository) this.#watch(repository)
+    else this.#unwatch()
+    if (isSamePlace(placeIn(repository), this.#known)) return
+    const { claimed } = await readContext(directory)
+    if (this.#stopped || isSamePlace(claimed, this.#known)) return
+    this.#known = claimed
+    changed(claimed)
   }
 
   #watch(repository: Repository): void {
@@ -84,7 +89,7 @@ export class ContextWatch implements Disposable {
 
   #sign(): void {
     clearTimeout(this.#settle)
-    this.#settle = setTimeout(() => void this.#look(), SETTLE_MS).unref()
+    this.#settle = setTimeout(() => this.#look(), SETTLE_MS).unref()
   }
 }
 
