@@ -21,7 +21,8 @@ export function waitingReport(
   const told = new Set<string>()
   return {
     pending({ grant, obligation, lapses_at }) {
-      // Signing in again says for itself what is to be done.
+      // Signing in again says for itself what is to be done, and asks where the line would be.
+      if (obligation.sign_in) waiting.stop()
       if (quiet || obligation.sign_in) return
       const lapses = `lapses ${formatTime(lapses_at, clock.now())}`
       const aside = [`jit approve ${escapeForDisplay(grant)}`, lapses].join(symbols.between)

@@ -1,0 +1,95 @@
+import { Chalk } from 'chalk'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Io } from '../../src/cli/io.ts'
+import { waitingReport } from '../../src/cli/waiting-report.ts'
+import type { Pending } from '../../src/client/asking.ts'
+import { approvalBy } from '../run/requests.ts'
+
+const ONE: Pending['obligation'] = { approvals: [{ group: 'platform-oncall', people: 1 }] }
+const SIGN_IN = { ...ONE, sign_in: { max_age: 300, acr_values: [] } }
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+const pending = (obligation = ONE): Pending => ({
+  type: 'pending',
+  grant: 'g_1',
+  obligation,
+  policies: [],
+  lapses_at: new Date(Date.now() + 1_800_000).toISOString(),
+})
+const approved = (...names: string[]) =>
+  ({ type: 'approved', grant: 'g_1', approvals: names.map(approvalBy) }) as const
+
+/** A report on a terminal, or elsewhere; what it said, and what is drawn at the moment. */
+function reporting({ live, quiet = false }: { live: boolean; quiet?: boolean }) {
+  const said: string[] = []
+  const screen = { drawn: '' }
+  const io = {
+    live,
+    noteColumns: live ? 80 : Infinity,
+    style: new Chalk({ level: 0 }),
+    note: (line: string) => said.push(line),
+    redraw: (line: string) => {
+      screen.drawn = line
+    },
+  } as unknown as Io
+  const clock = { now: () => Date.now(), monotonic: () => Date.now() }
+  const say = (symbol: string, left: string, right: string) =>
+    void (quiet || said.push(`${symbol} ${left}  ${right}`.trimEnd()))
+  return { said, screen, report: waitingReport({ io, env: {}, clock }, { say, quiet }) }
+}
+
+test('elsewhere than on a terminal there is a line, and one each minute', () => {
+  const { said, report } = reporting({ live: false })
+  report.pending(pending())
+  report.pending(pending())
+  expect(said).toEqual([
+    expect.stringMatching(/^⧗ waiting for platform-oncall +jit approve g_1 · /),
+  ])
+  vi.advanceTimersByTime(125_000)
+  expect(said.slice(1)).toEqual([
+    '⧗ still waiting for platform-oncall (1m)',
+    '⧗ still waiting for platform-oncall (2m)',
+  ])
+  report.waited()
+  vi.advanceTimersByTime(600_000)
+  expect(said).toHaveLength(3)
+})
+
+test('on a terminal the time that passed is drawn, and nothing is left in the end', () => {
+  const { said, screen, report } = reporting({ live: true })
+  report.pending(pending())
+  vi.advanceTimersByTime(72_400)
+  expect(screen.drawn).toMatch(/^[⧗⧖] waiting for platform-oncall … 1m 12s/)
+  report.approved(approved('dana'))
+  expect(screen.drawn).toBe('')
+  expect(said).toEqual(['✓ approved by dana  after 1m 12s'])
+})
+
+test('of two approvers each is told once, counted from the beginning', () => {
+  const { said, report } = reporting({ live: true })
+  report.pending(pending())
+  vi.advanceTimersByTime(10_000)
+  report.approved(approved('dana'))
+  report.pending(pending())
+  vi.advanceTimersByTime(50_000)
+  report.approved(approved('dana', 'kim'))
+  expect(said).toEqual(['✓ approved by dana  after 10s', '✓ approved by kim  after 1m'])
+})
+
+test('the line makes room when the person has to sign in again', () => {
+  const { screen, report } = reporting({ live: true })
+  report.pending(pending())
+  report.pending(pending(SIGN_IN))
+  vi.advanceTimersByTime(10_000)
+  expect(screen.drawn).toBe('')
+})
+
+test('--quiet draws and says nothing', () => {
+  const { said, screen, report } = reporting({ live: true, quiet: true })
+  report.pending(pending())
+  vi.advanceTimersByTime(100_000)
+  report.approved(approved('dana'))
+  expect({ said, ...screen }).toEqual({ said: [], drawn: '' })
+})
