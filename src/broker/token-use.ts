@@ -79,6 +79,6 @@ function usedBefore(): JitError {
 
 function inUse(): JitError {
   return new JitError('token_invalid', 'another session lives on this identity token', {
-    hint: 'sign in once for all steps of the job: jit login --workload',
+    hint: 'sign in once, before the first step of the job, for all of them: jit login --workload',
   })
 }

@@ -1,6 +1,6 @@
-import type { StoredSession } from '../auth/session.ts'
-import { openWorkloadSession } from '../auth/workload.ts'
-import { detectWorkload } from '../auth/workload-source.ts'
+import { readSession, type StoredSession } from '../auth/session.ts'
+import { openWorkloadSession, renewWorkloadSession } from '../auth/workload.ts'
+import { detectWorkload, jobOf } from '../auth/workload-source.ts'
 import { JitError } from '../lib/errors.ts'
 import type { LoginOptions } from './commands/login.ts'
 import type { Deps } from './deps.ts'
@@ -27,6 +27,12 @@ export async function signInJob(
       hint: '--workload=github, gitlab, spiffe, kubernetes, env:NAME or file:PATH',
     })
   }
-  const keystore = await deps.keystore()
-  return openWorkloadSession({ broker, source: found, keystore, clock, env, signal })
+  const signIn = { keystore: await deps.keystore(), clock, env, signal }
+  const stored = await readSession(signIn.keystore, { broker })
+  const kept = stored?.workload
+  // Its token may be the only one that the job has, and in use by this very session.
+  if (stored && kept?.source === found && kept.job === jobOf(env)) {
+    return renewWorkloadSession({ ...stored, workload: kept }, signIn)
+  }
+  return openWorkloadSession({ ...signIn, broker, source: found })
 }

@@ -85,6 +85,8 @@ export class TaskPolicies {
       decision: answerOfBoth(steady, now),
       under: (hypothesis) => answerOfBoth(steady, vary(hypothesis)),
       permits: (hypothesis) => {
+        // In a pipeline nobody is there to sign in.
+        if (hypothesis.signIn && question.principal.kind === 'pipeline') return false
         if (stands || lessons.forbid(hypothesis)) return false
         if (steady.effect === 'deny' && lessons.leaveUnpermitted(hypothesis)) return false
         const answer = vary(hypothesis)

@@ -203,6 +203,15 @@ describe('a token that a job has for its whole life', () => {
     expect((await whole).code).toBe(0)
   })
 
+  test('signs in again where it has signed in', async () => {
+    const env = await gitlab()
+    for (let step = 0; step < 2; step++) {
+      expect((await home.run(['login', '--workload'], env)).code).toBe(0)
+    }
+    expect((await home.run(PRINT, env)).code).toBe(0)
+    expect(await sessions()).toEqual(['session.opened', 'session.renewed'])
+  })
+
   test('may be in another variable, or in a file', async () => {
     const { JIT_ID_TOKEN: token } = await gitlab()
     const named = { JIT_WORKLOAD: 'env:OTHER_TOKEN', OTHER_TOKEN: token }

@@ -82,6 +82,16 @@ describe('a pipeline', () => {
     })
   })
 
+  test('is denied where policy wants a sign-in: nobody is there to make one', async () => {
+    await harness[Symbol.asyncDispose]()
+    const policies = `
+@id("pipelines") permit (principal is Pipeline, action, resource);
+@id("fresh") forbid (principal, action, resource) unless { context.authentication.age < 300 };`
+    const issuers = [github.provider]
+    harness = await Harness.start({ now: () => now, identity: IDENTITY, issuers, policies })
+    await expect((await signedIn(github)).grant()).rejects.toThrow(/"code":"denied"/)
+  })
+
   test('renews its session with a new token of the same run', async () => {
     const client = await signedIn(github)
     now += 20 * 60_000
