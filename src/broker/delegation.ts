@@ -5,7 +5,7 @@ import { newId } from '../lib/handle.ts'
 import { Delegation } from '../protocol/oauth.ts'
 import { parse } from '../protocol/parse.ts'
 import type { Principal } from '../protocol/principal.ts'
-import type { AuditLog } from './audit.ts'
+import type { AuditEvent, AuditLog } from './audit.ts'
 import {
   type AuthenticationParts,
   authenticate,
@@ -96,22 +96,26 @@ function open(
       { principalId: row.principal_id, authenticatedAt: from.authenticated_at },
     )
     await tx.insertInto('sessions').values(row).execute()
-    const principal = JSON.parse(row.principal) as Principal
-    await audit.append(tx, {
-      event: 'session.opened',
-      principal,
-      session: row.sid,
-      groups: principal.groups,
-      client: row.client_id,
-      issuer: row.issuer,
-      owner: principal.owner,
-      agent: delegation.agent,
-      parent,
-      ceiling: delegation.ceiling,
-      expires_at: toTimestamp(row.expires_at),
-    })
+    await audit.append(tx, openedEvent(row, delegation))
     return sessionOf(row)
   })
+}
+
+function openedEvent(row: SessionRow, { agent, ceiling }: Delegation): AuditEvent {
+  const principal = JSON.parse(row.principal) as Principal
+  return {
+    event: 'session.opened',
+    principal,
+    session: row.sid,
+    groups: principal.groups,
+    client: row.client_id,
+    issuer: row.issuer,
+    owner: principal.owner,
+    agent,
+    parent: row.parent_sid,
+    ceiling,
+    expires_at: toTimestamp(row.expires_at),
+  }
 }
 
 async function checkRoom(tx: Tx, { parent, jkt }: { parent: string; jkt: string }): Promise<void> {
