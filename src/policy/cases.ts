@@ -78,6 +78,10 @@ export function readCases(text: string, file: string, world: CaseWorld): Case[] 
     const stating = statingOf(path, { document, written, inventory: world.inventory })
     const stated = stateRequest(one, stating)
     const expected = expectationOf(one.expect, { stating, policies: world.policies })
+    if (one.action && expected.decision === 'obligation') {
+      const message = 'expected permit or deny: only a task may wait for something'
+      stating.refuse({ path: ['expect'], message })
+    }
     return { name: one.name, file, line: document.line(path), stated, expected }
   })
 }
