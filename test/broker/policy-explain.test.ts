@@ -122,6 +122,20 @@ describe('GET /v1/policy/explain', () => {
     expect(today?.version).not.toBe(before)
   })
 
+  test('names what is above the ceiling of the session, which no policy changes', async () => {
+    const agent = await harness.delegated(await person('dev'), { ceiling: { tasks: ['plan'] } })
+    const line = await agent.connect()
+    line.send({ type: 'request', key: crypto.randomUUID(), details: request() })
+    const { grant } = await line.next('requested')
+    await expect(line.next('granted')).rejects.toThrow('outside what this session was given')
+    const { today } = await explained(agent, grant)
+    expect(today).toMatchObject({ decision: 'deny', outside: ["task 'deploy'"] })
+    expect(today?.answers.map(({ asked, effect }) => [asked, effect])).toEqual([
+      ['principal', 'permit'],
+      ['owner', 'permit'],
+    ])
+  })
+
   test('is for one’s own grants, and for those whom policy lets see them', async () => {
     const id = await askAhead(await person('dev'))
     const other = await explain(await person('other'), id)
