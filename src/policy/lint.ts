@@ -1,5 +1,6 @@
 import type { PolicySet } from './decide.ts'
-import { type Facts, foresee } from './foresee.ts'
+import type { Facts } from './facts.ts'
+import { foresee } from './foresee.ts'
 import type { ParsedPolicy } from './parsed.ts'
 import { locate } from './source.ts'
 import type { Inventory } from './vocabulary.ts'
