@@ -91,7 +91,7 @@ export function isIn(what: Found, place: Found, facts: Facts): boolean | undefin
   return facts.inGroup(entity.id)
 }
 
-/** `is`: an owner's type is known by the schema, and nobody asks. */
+/** `is`, of who asks and of the target; not known of anything else. */
 export function isOfType(what: Found, type: unknown, facts: Facts): boolean | undefined {
   if (what === RESOURCE) return facts.target ? type === 'Target' : undefined
   if (!(what instanceof Reference)) return undefined
