@@ -120,6 +120,12 @@ cases:
     expect(second?.stated).toMatchObject({ context: { ticket: '', reason: 'why' } })
   })
 
+  it('of a pipeline waits for no sign-in: nobody is there to do it', () => {
+    const labels = 'context: { labels: { gpus: 1 } }'
+    const plan = `principal: ci, task: plan, environment: dev, ${labels}`
+    expect(problems(`${plan}, expect: { decision: deny, policies: [mfa] }`)).toEqual([])
+  })
+
   it('of a pipeline has its repository signed, of people claimed', () => {
     const ci = 'principal: ci, task: deploy, environment: dev'
     expect(problems(`${ci}, context: { repository: r }, expect: permit`)).toEqual([])
