@@ -123,7 +123,7 @@ describe('a decision under a hypothesis', () => {
           findObligation({ approvers, acr, permits: same })
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     )
   })
 })
