@@ -67,24 +67,24 @@ afterEach(() => database.empty())
 
 describe('a command that outlasts its time', () => {
   test('keeps signing in with the credential it was given, while policy permits it', async () => {
-    const result = await home.run(exec([...DEPLOY, '--ttl', '4s'], ...signIn(9)))
+    const result = await home.run(exec([...DEPLOY, '--ttl', '6s'], ...signIn(10)))
     expect(result).toMatchObject({ code: 0 })
-    expect(result.stdout.match(/signed in/g)).toHaveLength(9)
+    expect(result.stdout.match(/signed in/g)).toHaveLength(10)
     expect(result.stderr).not.toContain('warning')
   })
 
   test('is stopped at its deadline once policy permits no more, and told so before', async () => {
-    const until = Math.floor(Date.now() / 1000) + 5
+    const until = Math.floor(Date.now() / 1000) + 6
     await policy(
       `@id("closing-time") forbid (principal, action, resource) when { context.time.unix > ${until} };`,
     )
     const started = Date.now()
-    const jit = ended(home.start(exec([...DEPLOY, '--ttl', '9s'], 'sleep', '60')))
+    const jit = ended(home.start(exec([...DEPLOY, '--ttl', '12s'], 'sleep', '60')))
     const { stderr, signal } = await jit
     expect(signal).toBe('SIGTERM')
     expect(stderr).toMatch(/warning: not renewed \(.*closing-time.*\): the command is stopped in/)
     expect(stderr).toContain("the grant's time is over")
-    expect(Date.now() - started).toBeGreaterThan(8000)
+    expect(Date.now() - started).toBeGreaterThan(11_000)
     await policy('')
   })
 
@@ -95,19 +95,20 @@ describe('a command that outlasts its time', () => {
     expect(signal).toBe('SIGTERM')
   })
 
-  test.each(['renew:intended', 'renew:extended', 'renew:recorded'])(
+  test.each(['renew:extended', 'renew:recorded'])(
     'a broker that is killed at %s: the command goes on with the next one, and nothing is left',
     async (dieAt) => {
       const options = { data, port, postgres: postgres.url() }
       await plane.stop()
       plane = await ControlPlane.start({ ...options, dieAt })
-      const jit = ended(home.start(exec([...DEPLOY, '--ttl', '9s'], ...signIn(14))))
+      // A third of it is what the next broker has to come up in.
+      const jit = ended(home.start(exec([...DEPLOY, '--ttl', '24s'], ...signIn(26))))
       await plane.gone()
       expect(plane.process.signalCode).toBe('SIGKILL')
       plane = await ControlPlane.start(options)
       const result = await jit
       expect(result).toMatchObject({ code: 0 })
-      expect(result.stdout.match(/signed in/g)).toHaveLength(14)
+      expect(result.stdout.match(/signed in/g)).toHaveLength(26)
     },
   )
 })
