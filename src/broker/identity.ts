@@ -49,6 +49,8 @@ export interface ProviderParts {
 const MAX_LENGTH = 32 * 1024
 const MAX_AGE_SECONDS = 300
 const FOREIGN = 'issued to a client that is not listed here'
+/** Claims of jobs' tokens, of security events and of logout tokens (RFC 8417, OpenID Back-Channel Logout 1.0). */
+const OF_NO_PERSON = ['job_id', 'pipeline_id', 'repository_id', 'kubernetes.io', 'events']
 
 /** The providers of `identity:`. Nothing is fetched until a token needs it. */
 export function createIdentityProviders({
@@ -86,6 +88,7 @@ function peopleProvider(config: IdentityConfig, { clock, fetch }: ProviderParts)
         foreign: { problem: FOREIGN },
         maxAge: MAX_AGE_SECONDS,
       })
+      requirePerson(payload)
       const clientId = authorizedParty(payload, config)
       const kind = config.clients.get(clientId)
       if (!kind) throw invalid(FOREIGN)
@@ -117,6 +120,17 @@ function chooseProvider(token: string, byIssuer: ReadonlyMap<string, Provider>):
     (typeof iss === 'string' ? byIssuer.get(iss) : undefined) ?? byIssuer.get(domain ?? '')
   if (!provider) throw invalid('of an issuer that is not configured here')
   return provider
+}
+
+/**
+ * A forge that people sign in at signs its jobs' tokens with the same keys, for any audience that a
+ * job asks for: whoever may write a job would get a second person to act as.
+ */
+function requirePerson(payload: JWTPayload): void {
+  const foreign = OF_NO_PERSON.some((claim) => Object.hasOwn(payload, claim))
+  // Keycloak says in its claims what others say in the header (RFC 8725 section 3.11).
+  const other = payload.typ !== undefined && payload.typ !== 'ID'
+  if (foreign || other) throw invalid('not of a person who signed in')
 }
 
 /** The client that the token was issued to (OpenID Connect Core 1.0 section 3.1.3.7, 3 to 5). */

@@ -89,6 +89,11 @@ describe('a good token', () => {
     expect((await identities.verifyIdToken(await provider.sign())).subject).toBe('u1')
   })
 
+  test('may say so in its claims, as Keycloak's do', async () => {
+    const token = await provider.sign({ typ: 'ID' })
+    expect((await identities.verifyIdToken(token)).subject).toBe('u1')
+  })
+
   test('may have several audiences when azp says which client it is', async () => {
     const token = await provider.sign({ aud: ['api', 'jit-cli'], azp: 'jit-cli' })
     expect((await identities.verifyIdToken(token)).clientId).toBe('jit-cli')
@@ -157,6 +162,17 @@ describe('refused', () => {
 
   test('an access token of the same issuer', async () => {
     await refused(await provider.sign({}, { typ: 'at+jwt' }), /not an identity token/)
+  })
+
+  // A job of GitLab asks for any audience, and its tokens are signed with the keys of people's.
+  test.each([
+    ['of a GitLab job', { sub: 'project_path:acme/shop:ref', pipeline_id: '1', job_id: '2' }],
+    ['of a GitHub job', { sub: 'repo:acme/shop:ref', repository_id: '1' }],
+    ['of a service account', { 'kubernetes.io': {} }],
+    ['that tells of a logout', { events: { 'http://schemas.openid.net/event/x': {} } }],
+    ['that Keycloak calls an access token', { typ: 'Bearer' }],
+  ])('one %s, though made for our client by our issuer', async (_, claims) => {
+    await refused(await provider.sign({ ...claims, auth_time: undefined }), /not of a person/)
   })
 
   test.each(['', 'x', 'a.b', 'a.b.c', '..', 'x'.repeat(40_000)])('what is no token: %#', (text) =>
