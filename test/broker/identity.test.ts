@@ -89,7 +89,7 @@ describe('a good token', () => {
     expect((await identities.verifyIdToken(await provider.sign())).subject).toBe('u1')
   })
 
-  test('may say so in its claims, as Keycloak's do', async () => {
+  test('may say so in its claims, as those of Keycloak do', async () => {
     const token = await provider.sign({ typ: 'ID' })
     expect((await identities.verifyIdToken(token)).subject).toBe('u1')
   })
