@@ -1,10 +1,11 @@
 import { JitError } from '../lib/errors.ts'
+import type { GrantContext } from '../protocol/grant.ts'
 import type { ClaimedContext } from '../protocol/request.ts'
 import type { BrokerParts } from './broker.ts'
 import type { Assessment, Decider, Evidence } from './decider.ts'
 import { deadlineAfter, extendAll, requireExtendable } from './extension.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
-import type { Renewal } from './ledger/renewal-ledger.ts'
+import type { Move, Renewal } from './ledger/renewal-ledger.ts'
 import { claimedBy, type ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
 import type { GrantRow } from './store/schema.ts'
@@ -112,17 +113,15 @@ export class Renewals {
     const live = await this.#live(sid, grant)
     if (!live) return
     const claimed = claimedBy(live.session, told)
-    const asked = this.#parts.decider.recorded(live.row).context.claimed
-    const last = live.row.claimed_told
-    if (isSame(claimed, last === null ? asked : (JSON.parse(last) as ClaimedContext))) return
+    if (isSame(claimed, lastTold(live.row))) return
     const later = this.#parts.config.onContextChange[live.row.task] === 'renewal'
     try {
       await this.#move(live, { claimed, later })
     } catch (thrown) {
-      if (later) throw thrown
       // Unknown means no.
       const reason = `its context changed: ${JitError.from(thrown).message}`
-      await this.#parts.end(grant, { by: 'context', reason, detail: { claimed, reason } })
+      if (later) await this.#note(live.row, { claimed, permitted: false, decisions: [] })
+      else await this.#parts.end(grant, { by: 'context', reason, detail: { claimed, reason } })
     }
   }
 
@@ -130,20 +129,21 @@ export class Renewals {
     live: Live,
     { claimed, later }: { claimed: ClaimedContext; later: boolean },
   ): Promise<void> {
-    const { ledger, decider, end } = this.#parts
     const { row } = live
     const told = { ...row, claimed_told: JSON.stringify(claimed) }
     const request = this.#request({ ...live, row: told })
     const assessment = await this.#assess(live, request, { renewing: false })
     const { decisions } = assessment
-    if (assessment.kind === 'permitted' || later) {
-      const policyVersion = decider.current.version
-      const permitted = assessment.kind === 'permitted'
-      await ledger.renewals.moved(row.id, { claimed, permitted, policyVersion, decisions })
-      return
-    }
+    const permitted = assessment.kind === 'permitted'
+    if (permitted || later) return this.#note(row, { claimed, permitted, decisions })
     const reason = `its context changed: ${this.#explain(request, assessment)}`
-    await end(row.id, { by: 'context', reason, detail: { claimed, decisions } })
+    await this.#parts.end(row.id, { by: 'context', reason, detail: { claimed, decisions } })
+  }
+
+  #note(row: GrantRow, moved: Omit<Move, 'policyVersion'>): Promise<void> {
+    const { ledger, decider } = this.#parts
+    const policyVersion = decider.current.version
+    return ledger.renewals.moved(row.id, { ...moved, policyVersion })
   }
 
   async #live(sid: string, grant: string): Promise<Live | undefined> {
@@ -155,10 +155,7 @@ export class Renewals {
   /** As it was asked for, at today's targets, where issuer and client say that it stands now. */
   #request({ session, row }: Live): ResolvedRequest {
     const request = this.#parts.decider.recorded(row)
-    const claimed =
-      row.claimed_told === null
-        ? request.context.claimed
-        : (JSON.parse(row.claimed_told) as ClaimedContext)
+    const claimed = lastTold(row)
     return { ...request, context: { ...request.context, ...session.signed, claimed } }
   }
 
@@ -197,6 +194,12 @@ export class Renewals {
     const wants = obligation.approvals.length > 0 ? 'a new approval' : 'a fresh sign-in'
     return `policy wants ${wants}${wantedBy.length > 0 ? ` (${wantedBy.join(', ')})` : ''}`
   }
+}
+
+/** Where the client said last that it stands. */
+function lastTold({ claimed_told, context }: GrantRow): ClaimedContext {
+  if (claimed_told !== null) return JSON.parse(claimed_told) as ClaimedContext
+  return (JSON.parse(context) as GrantContext).claimed
 }
 
 function isSame(a: ClaimedContext, b: ClaimedContext): boolean {

@@ -107,6 +107,18 @@ describe('a command that comes to stand elsewhere', () => {
     expect((await held.line.next('revoked')).ended_by).toBe('policy')
   })
 
+  test('is stopped where that cannot be decided: unknown means no', async () => {
+    await using harness = await start()
+    const held = await (await harness.client()).grant({ claimed: HERE })
+    harness.shop.tasks.delete('deploy')
+    tell(held, { ...HERE, branch: 'release' })
+    expect(await held.line.next('revoked')).toMatchObject({
+      ended_by: 'context',
+      reason: expect.stringContaining("'shop' has no task 'deploy' any more"),
+    })
+    await expect.poll(() => harness.shop.handles.size).toBe(0)
+  })
+
   test("can't be said on a lifeline that doesn't carry the grant", async () => {
     await using harness = await start()
     const held = await (await harness.client()).grant({ claimed: HERE })
@@ -174,6 +186,20 @@ describe('a task that says on_context_change: renewal', () => {
     await harness.broker.reload()
     await settled(held)
     expect(harness.shop.handles.size).toBe(1)
+  })
+
+  test('is not renewed where the new context could not be decided', async () => {
+    let offset = 0
+    await using harness = await start({ ...LATER, now: () => Date.now() + offset })
+    const held = await (await harness.client()).grant({ claimed: HERE, ttl: 900 })
+    harness.shop.tasks.delete('deploy')
+    tell(held, EXPERIMENT)
+    await settled(held)
+    expect(await changes(harness, held)).toMatchObject([{ permitted: false, decisions: [] }])
+    harness.shop.tasks.add('deploy')
+    offset += 600_000
+    held.line.send({ type: 'renew', grant: held.granted.grant })
+    await expect(held.line.next('renewed')).rejects.toThrow(/denied.*not-from-experiments/)
   })
 
   test('the other tasks of the same broker end at once', async () => {

@@ -19,6 +19,14 @@ export interface Renewal {
   readonly told: string | null
 }
 
+/** Where a client stands now, and whether policy permits its grant there. */
+export interface Move {
+  readonly claimed: ClaimedContext
+  readonly permitted: boolean
+  readonly policyVersion: string
+  readonly decisions: readonly TargetDecision[]
+}
+
 /**
  * The one writer of deadlines that move, and of where a grant's client stands. Leases get the later
  * deadline before a target is told of it, the grant only after all targets have it: at no step does
@@ -138,16 +146,8 @@ export class RenewalLedger {
   }
 
   /** Records where the client of an active grant stands now, and whether policy permits it there. */
-  async moved(
-    grant: string,
-    moved: {
-      claimed: ClaimedContext
-      permitted: boolean
-      policyVersion: string
-      decisions: readonly TargetDecision[]
-    },
-  ): Promise<void> {
-    const { claimed, permitted, policyVersion, decisions } = moved
+  async moved(grant: string, move: Move): Promise<void> {
+    const { claimed, permitted, policyVersion, decisions } = move
     const told = JSON.stringify(claimed)
     await this.#store.transaction(async (tx: Tx) => {
       const row = await tx
