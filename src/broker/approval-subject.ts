@@ -3,13 +3,13 @@ import canonicalize from 'canonicalize'
 import { toTimestamp } from '../lib/clock.ts'
 import type { ApprovalSubject } from '../protocol/approval.ts'
 import type { GrantContext } from '../protocol/grant.ts'
-import { principalOf } from './ledger/rows.ts'
+import type { Principal } from '../protocol/principal.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { GrantRow } from './store/schema.ts'
 
 /** What an approver is shown of a request: by today's configuration, roles included. */
 export function subjectOf(row: GrantRow, request: ResolvedRequest): ApprovalSubject {
-  const { groups: _, ...principal } = principalOf(row)
+  const { groups: _, ...principal } = JSON.parse(row.asked_by) as Principal
   return {
     grant: row.id,
     principal,

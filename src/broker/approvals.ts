@@ -8,8 +8,10 @@ import { hashOfSubject, subjectOf } from './approval-subject.ts'
 import type { BrokerParts } from './broker.ts'
 import { authenticationOf, evidenceOf } from './decider.ts'
 import { requestLapsed } from './grant-errors.ts'
+import { GRANTED_STATES } from './grant-state.ts'
 import type { Grants } from './grants.ts'
 import { approvalView, grantView, isWaiting, obligationOf, principalOf } from './ledger/rows.ts'
+import { isOwn } from './permissions.ts'
 import type { Session } from './sessions.ts'
 import type { ApprovalRow, GrantRow } from './store/schema.ts'
 import { isTrigger } from './trigger.ts'
@@ -51,7 +53,7 @@ export class Approvals {
   /** @throws JitError `not_found`: also for whom it isn't to see */
   async show(session: Session, grant: string): Promise<ApprovalRequest> {
     const { row } = await this.#parts.ledger.read.grant(grant)
-    if (!this.#isApprover(session, row) && !isOwn(session, row)) throw notFound(grant)
+    if (!this.#isApprover(session, row) && !hasAsked(session, row)) throw notFound(grant)
     requireWaiting(row)
     return { ...(await this.#view(row)), ...(await this.#forgeView(row)) }
   }
@@ -90,10 +92,11 @@ export class Approvals {
       return assessment.kind === 'waits' ? assessment.obligation : obligationOf(row)
     }
     const groups = config.approvers.filter((group) => session.principal.groups.includes(group))
-    const approval = { approver: session.principal, groups, method, subjectHash }
+    const { principal: approver, sid, authenticatedAt } = session
+    const approval = { approver, groups, method, subjectHash, sid, authenticatedAt }
     const { lapse } = config.approval
     const after = await ledger.requests.approve(grant, approval, { lapse, wants })
-    if (!after) throw requestLapsed()
+    if (!after) throw await this.#whyNot(grant)
     failpoint('approve:recorded')
     grants.decided(grant)
     return this.#view(after)
@@ -112,25 +115,36 @@ export class Approvals {
     const { principal } = session
     const why = reason === '' ? '' : `: ${reason}`
     const error = new JitError('approval_denied', `${principal.name} denied it${why}`)
-    if (!(await grants.refuse(grant, error, principal))) throw requestLapsed()
+    if (!(await grants.refuse(grant, error, { actor: principal }))) throw await this.#whyNot(grant)
     return this.#view({ ...row, state: 'refused' })
+  }
+
+  /** Why a request waits no more that did a moment ago. */
+  async #whyNot(grant: string): Promise<JitError> {
+    const { row } = await this.#parts.ledger.read.grant(grant)
+    return waitsNot(row) ?? requestLapsed()
   }
 
   /** Emergencies that nobody has looked at, for those who approve such requests. */
   async unacknowledged(session: Session): Promise<Grant[]> {
     const found = await this.#parts.ledger.read.unacknowledged()
-    return found.filter(({ row }) => this.#isApprover(session, row)).map(grantView)
+    const others = found.filter((one) => !isOwn(session, one))
+    return others.filter(({ row }) => this.#isApprover(session, row)).map(grantView)
   }
 
   /**
-   * Says that an emergency was looked at, by somebody else than whoever had it.
-   * @throws JitError `denied`, `not_found`
+   * Says that an emergency was looked at, by somebody else than whoever had it, or whose copilot did.
+   * @throws JitError `denied`, `not_found`, `request_invalid`
    */
   async acknowledge(session: Session, grant: string): Promise<Grant> {
     const found = await this.#parts.ledger.read.grant(grant)
-    this.#refuseOwnRequest(session, found.row)
-    if (!this.#isApprover(session, found.row)) throw notFound(grant)
-    if (found.row.break_glass === 0) {
+    const { row } = found
+    this.#refuseOwnRequest(session, row)
+    if (isOwn(session, found)) {
+      throw new JitError('denied', 'your copilot had it: somebody else has to look at it')
+    }
+    if (!this.#isApprover(session, row)) throw notFound(grant)
+    if (row.break_glass === 0 || !wasGranted(row)) {
       throw new JitError('request_invalid', `grant ${grant} was no emergency`)
     }
     await this.#parts.ledger.requests.acknowledge(grant, session.principal)
@@ -159,7 +173,7 @@ export class Approvals {
   /** Whether policy would have this person approve, signed in as well as they could. */
   #isApprover(session: Session, row: GrantRow): boolean {
     const { principal } = session
-    if (principal.kind !== 'human' || isOwn(session, row) || hasTriggered(session, row))
+    if (principal.kind !== 'human' || hasAsked(session, row) || hasTriggered(session, row))
       return false
     return this.#wantedSignIn(session, row) !== 'none'
   }
@@ -170,7 +184,7 @@ export class Approvals {
     if (principal.kind !== 'human') {
       throw new JitError('denied', `${principal.kind}s approve nothing: a person has to`)
     }
-    if (isOwn(session, row)) {
+    if (hasAsked(session, row)) {
       throw new JitError('denied', 'you asked for it: somebody else has to approve it')
     }
     if (hasTriggered(session, row)) {
@@ -214,7 +228,7 @@ export class Approvals {
   }
 
   #permits(session: Session, row: GrantRow, method: ApprovalMethod): boolean {
-    const { policies, store } = this.#parts
+    const { policies, store, grants } = this.#parts
     const { effect } = policies.current.decideOn({
       principal: session.principal,
       action: 'approve',
@@ -224,7 +238,7 @@ export class Approvals {
         principal: principalOf(row),
         environment: row.environment,
         task: row.task,
-        tier: row.tier,
+        tier: grants.decider.tier(row),
       },
       context: { authentication: authenticationOf(session), now: store.now() },
     })
@@ -232,7 +246,7 @@ export class Approvals {
   }
 }
 
-const isOwn = ({ principal }: Session, row: GrantRow) =>
+const hasAsked = ({ principal }: Session, row: GrantRow) =>
   principal.id === row.principal_id && principal.kind === row.principal_kind
 
 function hasTriggered({ principal }: Session, row: GrantRow): boolean {
@@ -240,14 +254,25 @@ function hasTriggered({ principal }: Session, row: GrantRow): boolean {
   return triggered_by !== undefined && isTrigger(principal, triggered_by)
 }
 
+/** @throws JitError `grant_ended` */
 function requireWaiting(row: GrantRow): void {
-  if (row.state === 'pending' && obligationOf(row).approvals.length > 0) return
+  const error = waitsNot(row)
+  if (error) throw error
+}
+
+/** Why a request doesn't wait for an approval, where it doesn't. */
+function waitsNot(row: GrantRow): JitError | undefined {
+  if (row.state === 'pending' && obligationOf(row).approvals.length > 0) return undefined
   const why = isWaiting(row) ? 'is approved already' : `is ${row.state}`
-  throw new JitError('grant_ended', `request ${row.id} ${why}: it doesn't wait for approval`)
+  return new JitError('grant_ended', `request ${row.id} ${why}: it doesn't wait for approval`)
+}
+
+function wasGranted({ state }: GrantRow): boolean {
+  return (GRANTED_STATES as readonly string[]).includes(state)
 }
 
 function notFound(grant: string): JitError {
-  return new JitError('not_found', `there is no request ${grant} that you could approve`)
+  return new JitError('not_found', `there is no grant ${grant}`)
 }
 
 function changed(): JitError {

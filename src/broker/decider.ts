@@ -180,20 +180,30 @@ export class Decider {
     return { message: words.join('; '), policies }
   }
 
+  /** A grant's tier as it is configured today. */
+  tier({ environment, tier }: Pick<GrantRow, 'environment' | 'tier'>): string {
+    return this.#config.environments[environment]?.tier ?? tier
+  }
+
   /**
    * A request as it was recorded, at today's targets. One with live leases can't be removed.
-   * @throws JitError `target_refused` when one is gone, or has the task no more
+   * @throws JitError `target_refused` when one is gone, has the task no more, or is in another environment
    */
   recorded(row: GrantRow): ResolvedRequest {
+    const { task, environment } = row
     const members = (JSON.parse(row.targets) as string[]).map((name) => {
       const member = this.#fleet.get(name)
-      if (member?.target.tasks.has(row.task)) return member
-      throw new JitError('target_refused', `'${name}' has no task '${row.task}' any more`)
+      const same = member?.config.environment === environment && member.target.tasks.has(task)
+      if (same) return member
+      throw new JitError(
+        'target_refused',
+        `'${name}' has no task '${task}' in '${environment}' any more`,
+      )
     })
     return {
-      environment: row.environment,
-      tier: this.#config.environments[row.environment]?.tier ?? row.tier,
-      task: row.task,
+      environment,
+      tier: this.tier(row),
+      task,
       members,
       ttlSeconds: row.ttl_seconds,
       context: decidedContext(row),

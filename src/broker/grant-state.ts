@@ -32,6 +32,9 @@ export const LEASE = {
 /** Requests that wait for what policy wants first. */
 export const WAITING_STATES = ['pending', 'approved'] as const satisfies GrantState[]
 
+/** Grants that were minted, whatever became of them. */
+export const GRANTED_STATES = ['active', 'revoking', 'revoked'] as const satisfies GrantState[]
+
 /** Grants that hold, or may come to hold, a credential. */
 export const LIVE_GRANT_STATES = ['requested', 'active', 'revoking'] as const satisfies GrantState[]
 

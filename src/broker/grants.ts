@@ -13,7 +13,7 @@ import { requestLapsed } from './grant-errors.ts'
 import { Intake, type RedeemRequest, type RequestOutcome } from './intake.ts'
 import { type Handover, Issuer, type ResumeRequest } from './issuer.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
-import { approvalView, isWaiting, type LedgerGrant } from './ledger/rows.ts'
+import { approvalView, type LedgerGrant } from './ledger/rows.ts'
 import { Renewals } from './renewal.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { GrantRow } from './store/schema.ts'
@@ -77,7 +77,6 @@ export class Grants {
       decider: this.#decider,
       issuer: this.#issuer,
       evidence: (request, row) => this.evidence(request, row),
-      refuse: (grant, error) => this.refuse(grant, error),
       exclusively: (grant, work) => this.#one.run(grant, work),
       admit: () => this.#admit(),
     })
@@ -177,12 +176,16 @@ export class Grants {
 
   /**
    * Ends a request that waits, or is being minted.
-   * @param actor who did, where that isn't its own principal
+   * @param by who did, where that isn't its own principal; `attended`: only one that ends with its connection
    * @returns whether it was this call
    */
-  async refuse(grant: string, error: JitError, actor?: Principal): Promise<boolean> {
+  async refuse(
+    grant: string,
+    error: JitError,
+    by: { actor?: Principal | undefined; attended?: boolean } = {},
+  ): Promise<boolean> {
     const { code, message } = error
-    const leases = await this.#parts.ledger.grants.refuse(grant, { code, message }, actor)
+    const leases = await this.#parts.ledger.grants.refuse(grant, { code, message }, by)
     if (!leases) return false
     this.#parts.revoker.undo(leases)
     this.#listener.refused(grant, error)
@@ -227,11 +230,9 @@ export class Grants {
   /** Ends a grant in whatever state it is; a request that was asked ahead has no connection to lose. */
   async endAnyway(grant: string, ending: Ending): Promise<void> {
     if (await this.end(grant, ending)) return
-    if (ending.by === 'lifeline') {
-      const { row } = await this.#parts.ledger.read.grant(grant)
-      if (isWaiting(row) && row.attended === 0) return
-    }
-    await this.refuse(grant, new JitError('grant_ended', REASONS[ending.by]), ending.actor)
+    const { by, actor } = ending
+    const error = new JitError('grant_ended', REASONS[by])
+    await this.refuse(grant, error, { actor, attended: by === 'lifeline' })
   }
 
   /** What became of an ended grant, once each of its leases had an attempt (or 4.5 s went by). */
@@ -275,20 +276,29 @@ export class Grants {
 
   /** Decides again what was decided under other policies, or for a principal that has changed since. */
   async redecide(): Promise<void> {
-    const { ledger, sessions, log } = this.#parts
+    const { ledger, log } = this.#parts
     const { version } = this.#decider.current
     for (const row of await ledger.read.decidedOtherwise(version)) {
       try {
-        const session = await sessions.get(row.sid)
-        const request = this.#decider.recorded(row)
-        const evidence = await this.evidence(request, row)
-        if (this.#decider.assess(session, request, evidence).kind !== 'permitted') {
-          await this.end(row.id, { by: 'policy' })
-        } else await ledger.grants.redecided(row.id, { version, principal: session.principal })
+        await this.#decideAgain(row, version)
       } catch (thrown) {
-        log.warn('a grant could not be decided again', { grant: row.id, reason: String(thrown) })
+        const { code, message } = JitError.from(thrown)
+        log.warn('a grant could not be decided again', { grant: row.id, reason: message })
+        // What can't be had any more is not permitted.
+        if (code === 'target_refused') await this.end(row.id, { by: 'policy' })
       }
     }
+  }
+
+  async #decideAgain(row: GrantRow, version: string): Promise<void> {
+    const { ledger, sessions } = this.#parts
+    const session = await sessions.get(row.sid)
+    const request = this.#decider.recorded(row)
+    const evidence = await this.evidence(request, row)
+    const { principal } = session
+    if (this.#decider.assess(session, request, evidence).kind === 'permitted') {
+      await ledger.grants.redecided(row.id, { version, principal })
+    } else await this.end(row.id, { by: 'policy' })
   }
 
   /** Takes up what an earlier process left: deadlines first. @returns grants that wait for their lifeline */

@@ -11,8 +11,9 @@ import {
   decidedRequest,
   type Waiting,
 } from './ledger/decided-request.ts'
-import { isOver, isWaiting, type LedgerGrant } from './ledger/rows.ts'
-import { checkSame, claimedBy, type ResolvedRequest, resolveRequest } from './requests.ts'
+import type { Use } from './ledger/request-ledger.ts'
+import { isOver, isWaiting, type LedgerGrant, principalOf } from './ledger/rows.ts'
+import { checkSame, checkTtl, claimedBy, type ResolvedRequest, resolveRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
 import type { GrantRow } from './store/schema.ts'
 
@@ -44,8 +45,6 @@ interface IntakeParts extends BrokerParts {
   readonly issuer: Issuer
   /** What is known beside the client's word; with a row, its approvals too. */
   readonly evidence: (request: ResolvedRequest, row?: GrantRow) => Promise<Evidence>
-  /** Ends a request that waits, or is being minted. */
-  readonly refuse: (grant: string, error: JitError) => Promise<boolean>
   /** One thing at a time for one grant. */
   readonly exclusively: <T>(grant: string, work: () => Promise<T>) => Promise<T>
   /** Throws once nothing new is granted any more. */
@@ -135,13 +134,15 @@ export class Intake {
       return { kind: 'denied', ...this.#parts.decider.explain(request, assessment) }
     }
     const { id } = before.row
-    return this.#parts.exclusively(id, () => this.#goOn(session, before))
+    // What was found may have been minted meanwhile, for a connection that is gone.
+    return this.#parts.exclusively(id, async () =>
+      this.#goOn(session, await this.#parts.ledger.read.grant(id)),
+    )
   }
 
-  /** What policy says today, approvals and the forge's word included. */
-  async #assess(session: Session, request: ResolvedRequest, row?: GrantRow): Promise<Assessment> {
-    const { decider } = this.#parts
-    return decider.assess(session, request, await this.#parts.evidence(request, row))
+  /** What policy says today to what is asked for the first time. */
+  async #assess(session: Session, request: ResolvedRequest): Promise<Assessment> {
+    return this.#parts.decider.assess(session, request, await this.#parts.evidence(request))
   }
 
   #decided(
@@ -201,9 +202,8 @@ export class Intake {
     const session = await this.#parts.sessions.get(sid)
     const found = await this.#parts.ledger.read.grant(grant)
     const { row } = found
-    const { kind, id } = session.principal
-    if (row.principal_kind !== kind || row.principal_id !== id) throw notFound(grant)
-    if (isOver(found)) throw grantEnded(grant)
+    if (!isAsker(session, row)) throw notFound(grant)
+    if (!isOpenTo(session, found)) throw grantEnded(grant)
     const request = this.#parts.decider.recorded(row)
     try {
       const now = { ...session.signed, claimed: claimedBy(session, claimed), command }
@@ -229,8 +229,8 @@ export class Intake {
   /** A request that waits is decided again; one that is being minted, or was, gets new leases. */
   async #goOn(session: Session, found: LedgerGrant): Promise<RequestOutcome> {
     const { row } = found
+    if (!isOpenTo(session, found)) throw grantEnded(row.id)
     if (isWaiting(row)) return this.#decideAgain(session, row)
-    if (isOver(found) || row.sid !== session.sid) throw grantEnded(row.id)
     return { kind: 'granted', handover: await this.#parts.issuer.reissue(session, found) }
   }
 
@@ -240,13 +240,14 @@ export class Intake {
     const lapsesAt = row.lapses_at ?? row.requested_at
     if (lapsesAt <= store.now()) throw requestLapsed()
     const request = decider.recorded(row)
-    const assessment = await this.#assess(session, request, row)
+    const evidence = await this.#parts.evidence(request, row)
+    const assessment = decider.assess(session, request, evidence)
     if (assessment.kind === 'denied') {
       const denied = decider.explain(request, assessment)
       const { decisions } = assessment
       await ledger.requests.denied(row, { session, decisions })
       const error = new JitError('denied', denied.message)
-      if (row.attended === 1) await this.#parts.refuse(id, error)
+      if (row.attended === 1) await this.#parts.issuer.giveUp(id, error)
       return { kind: 'denied', ...denied }
     }
     const { decisions } = assessment
@@ -255,29 +256,48 @@ export class Intake {
       const { obligation, wantedBy } = assessment
       return { kind: 'pending', grant: id, obligation, wantedBy, lapsesAt }
     }
-    return { kind: 'granted', handover: await this.#take(session, { row, request, decisions }) }
+    const { approvers } = evidence
+    return this.#take(session, { row, request, decided: { decisions, approvers } })
   }
 
-  /** Mints what waited, now that policy permits it. */
+  /** Mints what waited, now that policy permits it; what changed meanwhile is decided again. */
   async #take(
     session: Session,
-    asked: { row: GrantRow; request: ResolvedRequest; decisions: readonly TargetDecision[] },
-  ): Promise<Handover> {
+    asked: {
+      row: GrantRow
+      request: ResolvedRequest
+      decided: Pick<Use, 'decisions' | 'approvers'>
+    },
+  ): Promise<RequestOutcome> {
     const { ledger, decider, config, failpoint } = this.#parts
-    const { row, request, decisions } = asked
+    const { row, request, decided } = asked
+    checkTtl(request.ttlSeconds, request.members)
     const { sid, principal } = session
     const policyVersion = decider.current.version
     const targets = await this.#parts.issuer.targets(
       request.members.map(({ target }) => target.name),
     )
     this.#parts.admit()
-    const use = { sid, principal, decisions, policyVersion, targets }
+    const use = { ...decided, sid, principal, policyVersion, targets }
     failpoint('request:permitted')
     const intents = await ledger.requests.take(row.id, use, config.limits)
-    if (!intents) throw grantEnded(row.id)
+    if (!intents) return this.#goOn(session, await ledger.read.grant(row.id))
     failpoint('mint:intended')
-    return this.#parts.issuer.mint({ id: row.id, principal, ...request }, intents)
+    const handover = await this.#parts.issuer.mint({ id: row.id, principal, ...request }, intents)
+    return { kind: 'granted', handover }
   }
+}
+
+/** Whoever asked ahead, in whatever session; of a pipeline, a run that was set off by the same account. */
+function isAsker({ principal }: Session, row: GrantRow): boolean {
+  const { kind, id, triggered_by } = principalOf(row)
+  return kind === principal.kind && id === principal.id && triggered_by === principal.triggered_by
+}
+
+/** Whether there is still something to have: it waits, or this session's credentials never arrived. */
+function isOpenTo({ sid }: Session, found: LedgerGrant): boolean {
+  const { row } = found
+  return isWaiting(row) || (row.state !== 'denied' && row.sid === sid && !isOver(found))
 }
 
 function notFound(grant: string): JitError {

@@ -275,7 +275,7 @@ export class Lifeline {
 
   /** The request that waited is over. */
   refused(error: JitError): void {
-    if (!this.#waits) return
+    if (this.#handedOver || this.#over) return
     this.#waits = false
     this.#over = true
     this.#refuse(error)
@@ -353,6 +353,7 @@ export class Lifeline {
 
   async #release({ grant, outcome }: Extract<ClientMessage, { type: 'release' }>): Promise<void> {
     this.#own(grant)
+    if (!this.#handedOver) throw new JitError('request_invalid', 'nothing was granted yet')
     await this.#parts.grants.end(grant, { by: 'exit', detail: { outcome } })
     await this.#sendReceipt(grant)
   }

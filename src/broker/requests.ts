@@ -61,6 +61,16 @@ function resolveTargets(details: AuthorizationDetails, fleet: Fleet): FleetMembe
 
 function resolveTtl(asked: number | undefined, members: readonly FleetMember[]): number {
   if (asked === undefined) return Math.min(...members.map(({ config }) => config.ttl.default))
+  checkTtl(asked, members)
+  return asked
+}
+
+/**
+ * What was asked ahead may be longer than the targets allow by now.
+ * @param asked seconds
+ * @throws JitError `request_invalid`
+ */
+export function checkTtl(asked: number, members: readonly FleetMember[]): void {
   for (const { config, target } of members) {
     if (asked <= config.ttl.max) continue
     throw new JitError(
@@ -69,7 +79,6 @@ function resolveTtl(asked: number | undefined, members: readonly FleetMember[]):
       { hint: `ask for at most ${formatDuration(config.ttl.max)}` },
     )
   }
-  return asked
 }
 
 /** Two targets that would set one variable can't be in one child. */

@@ -1,26 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { LIFELINE_CLOSE, type ServerMessage } from '../../src/protocol/lifeline.ts'
-import { Harness, request, type TestClient, type TestLifeline } from './harness.ts'
+import { LIFELINE_CLOSE } from '../../src/protocol/lifeline.ts'
+import { Harness, request, type TestClient } from './harness.ts'
+import { approve, ask, POLICIES, PROD } from './waiting.ts'
 
-const POLICIES = `
-@id("everyone") permit (principal, action, resource);
-@id("production-needs-oncall") @description("production needs the approval of oncall")
-forbid (principal, action, resource)
-when { resource.tier == "production" } unless { context.approvals.contains(Group::"oncall") };
-@id("restricted-plans-need-two") forbid (principal, action == Action::"plan", resource)
-when { resource.tier == "production" } unless { context.approvalsByTwo.contains(Group::"oncall") };
-@id("only-short") forbid (principal, action, resource) when { context.ttl > 1800 };
-@id("not-by-the-owner-alone") forbid (principal is Agent, action, resource)
-when { resource.tier == "production" && [principal.owner].containsAll(context.approvers) };
-@id("oncall-approves") permit (principal in Group::"oncall", action == Action::"approve", resource);
-@id("admins-see") permit (principal in Group::"admins", action == Action::"view", resource);
-`
 /** Deploys in production are approved by a sign-in newer than the request. */
 const REAUTH = `
 @id("newly-signed-in") forbid (principal, action == Action::"approve", resource)
 unless { context.method == "reauth" };`
-
-const PROD = { environment: 'prod', targets: ['vault'], reason: 'release 12' }
 
 let harness: Harness
 const started: Harness[] = []
@@ -36,28 +22,6 @@ afterEach(async () => {
 const person = (sub: string, groups: string[] = [], more: Record<string, unknown> = {}) =>
   harness.client({ sub, preferred_username: sub, groups, ...more })
 const dana = (more: Record<string, unknown> = {}) => person('dana', ['oncall'], more)
-
-interface Waiting {
-  line: TestLifeline
-  pending: Extract<ServerMessage, { type: 'pending' }>
-  key: string
-}
-
-/** Asks for production, which waits. */
-async function ask(
-  client: TestClient,
-  details: Parameters<typeof request>[0] = {},
-): Promise<Waiting> {
-  const line = await client.connect()
-  const key = crypto.randomUUID()
-  line.send({ type: 'request', key, details: request({ ...PROD, ...details }) })
-  return { line, key, pending: await line.next('pending') }
-}
-
-async function approve(client: TestClient, grant: string) {
-  const { body } = await client.call('GET', `/v1/approvals/${grant}`)
-  return client.call('POST', `/v1/grants/${grant}/approve`, { hash: body.hash })
-}
 
 const stateOf = async (client: TestClient, grant: string) =>
   (await client.call('GET', `/v1/grants/${grant}`)).body.grants[0].state

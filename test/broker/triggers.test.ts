@@ -78,6 +78,24 @@ test('where no account is known, a name like the one that set it off is doubt en
   expect(await approve(other, grant)).toBe(200)
 })
 
+test('what was approved for one run is not used by one that its approver set off', async () => {
+  const run = async (actor: string) => {
+    const client = new TestClient(harness.url, Date.now)
+    await client.take(await client.exchange(await github.token({ actor }, { now: now() })))
+    return client
+  }
+  const details = request({ environment: 'prod', targets: ['vault'] })
+  const { body } = await (await run('fox')).call('POST', '/v1/grants', { key: 'k', details })
+  expect(await approve(await colleague({ github_login: 'dana' }), body.id)).toBe(200)
+  const { claimed, command } = details
+  const line = await (await run('dana')).connect()
+  line.send({ type: 'redeem', grant: body.id, claimed, command })
+  await expect(line.next('granted')).rejects.toThrow(/not_found/)
+  const again = await (await run('fox')).connect()
+  again.send({ type: 'redeem', grant: body.id, claimed, command })
+  expect((await again.next('granted')).grant).toBe(body.id)
+})
+
 test('an account is the provider’s word: people can not name their own', async () => {
   const client = await colleague({ github_login: 'dana', account: 'fox' })
   const { body } = await client.call('GET', '/v1/whoami')

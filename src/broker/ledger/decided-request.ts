@@ -80,6 +80,7 @@ export function grantRow(request: DecidedRequest, now: number): GrantRow {
     id: request.id,
     sid: request.sid,
     principal: JSON.stringify(request.principal),
+    asked_by: JSON.stringify(request.principal),
     principal_kind: request.principal.kind,
     principal_id: request.principal.id,
     request_key: request.key,

@@ -73,7 +73,8 @@ export class GrantLedger {
       await checkSession(tx, request.sid)
       const { kind } = request.answer
       if (kind === 'denied') await checkDenials(tx, request, now)
-      else if (kind === 'waits') await checkWaiting(tx, request, limits.grantsPerPrincipal)
+      else if (kind === 'waits')
+        await checkWaiting(tx, request, { limit: limits.grantsPerPrincipal, now })
       else await checkLiveGrants(tx, request.principal, limits.grantsPerPrincipal)
       const row = grantRow(request, now)
       await tx.insertInto('grants').values(row).execute()
@@ -143,13 +144,13 @@ export class GrantLedger {
 
   /**
    * Ends a grant that never became active.
-   * @param actor who ended it, where that isn't its own principal
+   * @param by who ended it, where that isn't its own principal; `attended`: only one that ends with its connection
    * @returns its leases, now to be revoked; `undefined` when it isn't waiting to become active
    */
   async refuse(
     grantId: string,
     reason: { code: string; message: string },
-    actor?: Principal,
+    { actor, attended = false }: { actor?: Principal | undefined; attended?: boolean } = {},
   ): Promise<LeaseRow[] | undefined> {
     return this.#store.transaction(async (tx) => {
       const row = await tx
@@ -157,6 +158,7 @@ export class GrantLedger {
         .set({ state: GRANT.refuse.to, ended_at: this.#store.now() })
         .where('id', '=', grantId)
         .where('state', 'in', GRANT.refuse.from)
+        .where('attended', '>=', attended ? 1 : 0)
         .returningAll()
         .executeTakeFirst()
       if (!row) return undefined

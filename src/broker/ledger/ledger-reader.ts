@@ -2,7 +2,7 @@ import { type ExpressionBuilder, sql } from 'kysely'
 import { JitError } from '../../lib/errors.ts'
 import type { Receipt } from '../../protocol/grant.ts'
 import type { AuditLog } from '../audit.ts'
-import { LIVE_GRANT_STATES, WAITING_STATES } from '../grant-state.ts'
+import { GRANTED_STATES, LIVE_GRANT_STATES, WAITING_STATES } from '../grant-state.ts'
 import type { ApprovalRow, GrantRow, LeaseRow, Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { countedApprovals } from './counted-approvals.ts'
@@ -18,6 +18,23 @@ const ofWhom = (id: string) => (eb: ExpressionBuilder<Schema, 'grants'>) =>
     eb('principal_id', '=', id),
     eb(sql<string>`substr(principal_id, 1, ${id.length + 1})`, '=', `${id}#`),
   ])
+
+/** That the sign-in a request was made on counts no more, of whoever made it or of their owner. */
+const isCutOff = (eb: ExpressionBuilder<Schema, 'grants' | 'sessions'>) =>
+  eb.exists(
+    eb
+      .selectFrom('cut_offs')
+      .select('cut_offs.principal_id')
+      .where('cut_offs.until', '>=', (signIn) =>
+        signIn.fn.coalesce('sessions.authenticated_at', 'grants.requested_at'),
+      )
+      .where((of) =>
+        of.or([
+          of('cut_offs.principal_id', '=', of.ref('grants.principal_id')),
+          sql<boolean>`substr(grants.principal_id, 1, length(cut_offs.principal_id) + 1) = cut_offs.principal_id || '#'`,
+        ]),
+      ),
+  )
 
 /** What the ledger holds; nothing is written here. */
 export class LedgerReader {
@@ -95,7 +112,7 @@ export class LedgerReader {
       .selectAll()
       .where('break_glass', '=', 1)
       .where('acknowledged_at', 'is', null)
-      .where('state', 'in', ['active', 'revoking', 'revoked'])
+      .where('state', 'in', GRANTED_STATES)
       .orderBy('id')
       .execute()
     return this.#withLeases(rows)
@@ -122,12 +139,14 @@ export class LedgerReader {
       .where((eb) =>
         eb.or([
           eb('grants.state', 'in', ['requested', 'active']),
-          // A request that was asked ahead outlives its session, unless somebody ended that.
+          // A request that was asked ahead outlives its session, unless somebody ended that, or since
+          // then the access of whoever asked.
           eb.and([
             eb('grants.state', 'in', WAITING_STATES),
             eb.or([
               eb('grants.attended', '=', 1),
               eb('sessions.ended_by', 'not in', ['idle', 'max-age']),
+              isCutOff(eb),
             ]),
           ]),
         ]),

@@ -6,6 +6,8 @@ import type { DecidedRequest } from './decided-request.ts'
 
 /** Denied requests that one principal may have recorded in a minute: the log is not theirs to fill. */
 const DENIALS_PER_MINUTE = 60
+/** Requests of one principal that may come to wait in a minute: people are told of each. */
+const WAITING_PER_MINUTE = 60
 
 /** @throws JitError `session_ended`: it may have ended while the request was under way */
 export async function checkSession(tx: Tx, sid: string): Promise<void> {
@@ -51,14 +53,28 @@ export async function checkLiveGrants(tx: Tx, principal: Principal, limit: numbe
 }
 
 /**
- * Requests that wait count apart: each is shown to people.
+ * Requests that wait count apart: each is shown to people. Those that were withdrawn again count too,
+ * for a minute.
  * @throws JitError `limit_reached`
  */
 export async function checkWaiting(
   tx: Tx,
   { principal }: DecidedRequest,
-  limit: number,
+  { limit, now }: { limit: number; now: number },
 ): Promise<void> {
+  const { lately } = await tx
+    .selectFrom('grants')
+    .select((eb) => eb.fn.countAll<number>().as('lately'))
+    .where('principal_id', '=', principal.id)
+    .where('principal_kind', '=', principal.kind)
+    .where('requested_at', '>', now - 60_000)
+    .where('lapses_at', 'is not', null)
+    .executeTakeFirstOrThrow()
+  if (Number(lately) >= WAITING_PER_MINUTE) {
+    throw new JitError('limit_reached', `${lately} of your requests came to wait in a minute`, {
+      hint: 'wait a minute before you ask again',
+    })
+  }
   const { waiting } = await tx
     .selectFrom('grants')
     .select((eb) => eb.fn.countAll<number>().as('waiting'))

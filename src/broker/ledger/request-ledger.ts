@@ -2,7 +2,7 @@ import type { Obligation } from '../../protocol/obligation.ts'
 import type { Principal } from '../../protocol/principal.ts'
 import type { AuditLog } from '../audit.ts'
 import type { TargetDecision } from '../decider.ts'
-import { GRANT, WAITING_STATES } from '../grant-state.ts'
+import { GRANT, GRANTED_STATES, WAITING_STATES } from '../grant-state.ts'
 import type { Outbox } from '../outbox.ts'
 import type { Session } from '../sessions.ts'
 import type { ApprovalRow, GrantRow, LeaseRow } from '../store/schema.ts'
@@ -23,6 +23,9 @@ export interface NewApproval {
   readonly method: ApprovalRow['method']
   /** Of what was shown. */
   readonly subjectHash: string
+  /** The session that it was given in, and when its person signed in: milliseconds since the epoch. */
+  readonly sid: string
+  readonly authenticatedAt: number | undefined
 }
 
 /** Who uses a request that waited, and what policy says to it now. */
@@ -32,6 +35,8 @@ export interface Use {
   readonly decisions: readonly TargetDecision[]
   readonly policyVersion: string
   readonly targets: readonly LeaseTarget[]
+  /** Ids of those whose approval was decided upon. */
+  readonly approvers: readonly string[]
 }
 
 /**
@@ -89,6 +94,7 @@ export class RequestLedger {
    * was wanted is decided in the same transaction, over all that are recorded.
    * @param wants what is wanted with these approvals: no more than a sign-in makes it `approved`
    * @returns the request afterwards; `undefined` when it doesn't wait for an approval
+   * @throws JitError `session_ended`: the approver's may have ended meanwhile
    */
   async approve(
     grantId: string,
@@ -96,8 +102,16 @@ export class RequestLedger {
     { lapse, wants }: { lapse: number; wants(approvals: readonly ApprovalRow[]): Obligation },
   ): Promise<GrantRow | undefined> {
     const now = this.#store.now()
-    const { approver, groups, method, subjectHash } = approval
+    const { approver, method } = approval
+    const given = {
+      groups: JSON.stringify(approval.groups),
+      method,
+      subject_hash: approval.subjectHash,
+      authenticated_at: approval.authenticatedAt ?? null,
+      at: now,
+    }
     return this.#store.transaction(async (tx) => {
+      await checkSession(tx, approval.sid)
       const row = await this.#waiting(tx, grantId)
       if (row?.state !== 'pending') return undefined
       await tx
@@ -106,19 +120,9 @@ export class RequestLedger {
           grant_id: grantId,
           approver_id: approver.id,
           approver: JSON.stringify(approver),
-          groups: JSON.stringify(groups),
-          method,
-          subject_hash: subjectHash,
-          at: now,
+          ...given,
         })
-        .onConflict((conflict) =>
-          conflict.columns(['grant_id', 'approver_id']).doUpdateSet({
-            groups: JSON.stringify(groups),
-            method,
-            subject_hash: subjectHash,
-            at: now,
-          }),
-        )
+        .onConflict((conflict) => conflict.columns(['grant_id', 'approver_id']).doUpdateSet(given))
         .execute()
       const obligation = wants(await countedApprovals(tx, grantId))
       const enough = obligation.approvals.length === 0
@@ -128,9 +132,9 @@ export class RequestLedger {
         event: 'grant.approved',
         principal: approver,
         grant: grantId,
-        groups,
+        groups: approval.groups,
         method,
-        subject_hash: subjectHash,
+        subject_hash: approval.subjectHash,
         enough,
       })
       return tx
@@ -144,7 +148,7 @@ export class RequestLedger {
 
   /**
    * Begins to mint what waited, once: whoever comes second finds it taken.
-   * @returns the intents; `undefined` when it doesn't wait any more
+   * @returns the intents; `undefined` when it doesn't wait any more, or an approval counts no more
    * @throws JitError `session_ended`, `limit_reached`
    */
   async take(
@@ -156,15 +160,25 @@ export class RequestLedger {
     return this.#store.transaction(async (tx) => {
       await checkSession(tx, use.sid)
       await checkLiveGrants(tx, use.principal, limits.grantsPerPrincipal)
+      const approvals = await countedApprovals(tx, grantId)
+      const counted = new Set(approvals.map(({ approver_id }) => approver_id))
+      if (!use.approvers.every((id) => counted.has(id))) return undefined
       const row = await tx
         .updateTable('grants')
-        .set({
+        .set((eb) => ({
           state: GRANT.take.to,
           sid: use.sid,
+          // Keys are a session's own: another may have used the same.
+          request_key: eb
+            .case()
+            .when('sid', '=', use.sid)
+            .then(eb.ref('request_key'))
+            .else(grantId)
+            .end(),
           principal: JSON.stringify(use.principal),
           policy_version: use.policyVersion,
           attended: 1,
-        })
+        }))
         .where('id', '=', grantId)
         .where('state', 'in', GRANT.take.from)
         .where('lapses_at', '>', now)
@@ -174,7 +188,6 @@ export class RequestLedger {
       const expiresAt = now + row.ttl_seconds * 1000
       const { targets } = use
       const intents = await this.#leases.intend(tx, { grantId, targets, now, expiresAt })
-      const approvals = await countedApprovals(tx, grantId)
       await this.#audit.append(tx, {
         event: 'grant.permitted',
         principal: use.principal,
@@ -239,6 +252,7 @@ export class RequestLedger {
         .set({ acknowledged_at: this.#store.now() })
         .where('id', '=', grantId)
         .where('break_glass', '=', 1)
+        .where('state', 'in', GRANTED_STATES)
         .where('acknowledged_at', 'is', null)
         .returningAll()
         .executeTakeFirst()

@@ -91,6 +91,7 @@ async function createGrants(db: Kysely<unknown>): Promise<void> {
     .addColumn('id', 'text', (c) => c.primaryKey())
     .addColumn('sid', 'text', (c) => c.notNull().references('sessions.sid'))
     .addColumn('principal', 'text', (c) => c.notNull())
+    .addColumn('asked_by', 'text', (c) => c.notNull())
     .addColumn('principal_kind', 'text', (c) => c.notNull())
     .addColumn('principal_id', 'text', (c) => c.notNull())
     .addColumn('request_key', 'text', (c) => c.notNull())
@@ -129,6 +130,11 @@ async function createGrants(db: Kysely<unknown>): Promise<void> {
     .createIndex('grants_principal')
     .on('grants')
     .columns(['principal_id', 'state'])
+    .execute()
+  await db.schema
+    .createIndex('grants_asked')
+    .on('grants')
+    .columns(['principal_id', 'requested_at'])
     .execute()
 }
 
@@ -184,6 +190,7 @@ async function createApprovals(db: Kysely<unknown>): Promise<void> {
     .addColumn('groups', 'text', (c) => c.notNull())
     .addColumn('method', 'text', (c) => c.notNull())
     .addColumn('subject_hash', 'text', (c) => c.notNull())
+    .addColumn('authenticated_at', 'bigint')
     .addColumn('at', 'bigint', (c) => c.notNull())
     .addPrimaryKeyConstraint('approvals_once', ['grant_id', 'approver_id'])
     .execute()

@@ -61,7 +61,10 @@ export interface SessionRow {
 export interface GrantRow {
   id: string
   sid: string
+  /** Whose it is, {@link Principal}, as it was last decided for. */
   principal: string
+  /** As the same asked for it: what approvers were shown of them. */
+  asked_by: string
   principal_kind: string
   principal_id: string
   request_key: string
@@ -114,6 +117,8 @@ export interface ApprovalRow {
   method: 'session' | 'reauth'
   /** Of what was shown: an approval of anything else counts for nothing. */
   subject_hash: string
+  /** The approver's sign-in, where their provider says when that was. */
+  authenticated_at: number | null
   at: number
 }
 
