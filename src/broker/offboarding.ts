@@ -2,7 +2,7 @@ import type { Principal } from '../protocol/principal.ts'
 import type { BrokerParts } from './broker.ts'
 import { type CutOff, cutOff } from './cutoffs.ts'
 import type { Grants } from './grants.ts'
-import { isWaiting, type LedgerGrant, principalOf } from './ledger/rows.ts'
+import { type LedgerGrant, principalOf } from './ledger/rows.ts'
 import type { Store } from './store/store.ts'
 
 type Parts = Pick<BrokerParts, 'store' | 'audit' | 'ledger'> & { readonly grants: Grants }
@@ -21,13 +21,13 @@ interface Offboarded {
 export async function offboard(order: CutOff, parts: Parts): Promise<Offboarded> {
   const sessions = await cutOff(order, parts)
   const ended = new Set(sessions)
-  const { principalIds, until = parts.store.now(), actor, detail } = order
+  const { principalIds, actor, detail } = order
   const ids = new Set(principalIds)
+  // Among them what was asked ahead in sessions that ended before: a new one could use it.
+  const over = new Set(await parts.ledger.read.ofEndedSessions())
   const grants = (await openGrants(parts)).filter(({ row }) => {
-    if (ended.has(row.sid)) return true
-    // What was asked ahead outlives its session: whoever signs in anew could use it.
     const { id, owner = '' } = principalOf(row)
-    return isWaiting(row) && row.requested_at <= until && (ids.has(id) || ids.has(owner))
+    return ended.has(row.sid) || (over.has(row.id) && (ids.has(id) || ids.has(owner)))
   })
   const ending = {
     by: 'revoked',

@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Harness, type HarnessOptions, request, TestClient } from './harness.ts'
 import { PipelineIssuer } from './pipeline-tokens.ts'
@@ -88,6 +90,32 @@ describe('revoking a user', () => {
       sessions: 0,
       cut_off: ['idp.test/dana'],
     })
+  })
+
+  it('takes back what was asked ahead, though the broker died before it could', async () => {
+    let ahead = 0
+    const options = {
+      policies: WANTS_APPROVAL.replace('principal is Human', 'principal'),
+      limits: 'approval: { lapse: 2h }',
+      now: () => Date.now() + ahead,
+    }
+    const { directory, broker } = await start(options)
+    const asked = async (client: TestClient) =>
+      (await client.call('POST', '/v1/grants', { key: 'k1', details: request() })).body.id
+    const gone = [
+      await asked(await harness.client(dana)),
+      await asked(await harness.agent('claude', dana)),
+    ]
+    const spared = await asked(await harness.client({ ...dana, sub: 'dana2' }))
+    await broker.stop()
+    cutOffIn(directory, { id: 'idp.test/dana', until: Date.now() })
+    ahead = 40 * 60_000
+    await start({ ...options, directory })
+    const boss = await admin()
+    const stateOf = async (id: string) =>
+      (await boss.call('GET', `/v1/grants/${id}`)).body.grants[0].state
+    for (const id of gone) await expect.poll(() => stateOf(id), { timeout: 5000 }).toBe('refused')
+    expect(await stateOf(spared)).toBe('pending')
   })
 
   it('a silent renewal does not undo it: neither by the old key nor by a new one', async () => {
@@ -266,6 +294,13 @@ it('ending one’s own grants leaves the session be', async () => {
   expect(body).toMatchObject({ receipts: [{ grant: granted.grant }], sessions: 0, cut_off: [] })
   expect(await theirs.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
 })
+
+/** As a broker leaves it that dies right after. */
+function cutOffIn(directory: string, { id, until }: { id: string; until: number }): void {
+  const database = new DatabaseSync(join(directory, 'ledger.db'))
+  database.prepare('insert into cut_offs (principal_id, until) values (?, ?)').run(id, until)
+  database.close()
+}
 
 const WANTS_APPROVAL = `
 @id("everyone") permit (principal is Human, action, resource in Environment::"dev");

@@ -1,6 +1,6 @@
 import { generateKeyPair, SignJWT } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
-import { Harness, TestClient } from './harness.ts'
+import { Harness, type HarnessOptions, request, TestClient } from './harness.ts'
 import { FakeProvider } from './provider.ts'
 
 const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
@@ -15,16 +15,12 @@ let transmitter: FakeProvider
 
 const seconds = () => Math.floor(Date.now() / 1000)
 
-async function start(directory?: string) {
-  if (directory === undefined) {
+async function start(options: HarnessOptions = {}) {
+  if (options.directory === undefined) {
     transmitter = new FakeProvider('https://signals.test')
     await transmitter.rotate('s1')
   }
-  harness = await Harness.start({
-    limits: EVENTS,
-    issuers: [transmitter],
-    ...(directory === undefined ? {} : { directory }),
-  })
+  harness = await Harness.start({ limits: EVENTS, issuers: [transmitter], ...options })
   return harness
 }
 
@@ -146,10 +142,40 @@ describe('a security event', () => {
     expect(await push(token)).toMatchObject(taken)
     const { directory } = harness
     await harness.broker.stop()
-    await start(directory)
+    await start({ directory })
     const dana = await harness.client({ sub: 'dana', auth_time: seconds() + 2 })
     expect(await push(token)).toMatchObject(taken)
     expect(await isOut(dana)).toBe(false)
+  })
+
+  it('of after a sign-in takes back what was asked for on it, however late, and in a session long over', async () => {
+    let ahead = 0
+    const limits = `approval: { lapse: 2h }\n${EVENTS}`
+    await start({ policies: WANTS_APPROVAL, limits, now: () => Date.now() + ahead })
+    const dana = await harness.client({ sub: 'dana', auth_time: seconds() - 20 })
+    const asked = await dana.call('POST', '/v1/grants', { key: 'k1', details: request() })
+    ahead = 40 * 60_000
+    const boss = await harness.client({
+      sub: 'boss',
+      preferred_username: 'boss',
+      groups: ['admins'],
+    })
+    const log = async () => JSON.stringify((await boss.call('GET', '/v1/audit')).body.entries)
+    await expect.poll(log, { timeout: 5000 }).toContain('"event":"session.ended"')
+    await push(await event({ payload: { event_timestamp: seconds() - 10 } }))
+    const { body } = await boss.call('GET', `/v1/grants/${asked.body.id}`)
+    expect(body.grants).toMatchObject([{ state: 'refused' }])
+  })
+
+  it('delivered again takes back nothing that was asked for since', async () => {
+    await start({ policies: WANTS_APPROVAL })
+    const token = await event()
+    await push(token)
+    const dana = await harness.client({ sub: 'dana', auth_time: seconds() + 2 })
+    const asked = await dana.call('POST', '/v1/grants', { key: 'k1', details: request() })
+    expect(await push(token)).toMatchObject(taken)
+    const { body } = await dana.call('GET', `/v1/grants/${asked.body.id}`)
+    expect(body.grants).toMatchObject([{ state: 'pending' }])
   })
 })
 
@@ -231,3 +257,9 @@ describe('a security event is refused', () => {
     expect(await isOut(dana)).toBe(false)
   })
 })
+
+const WANTS_APPROVAL = `
+@id("everyone") permit (principal is Human, action, resource in Environment::"dev");
+@id("approval") forbid (principal, action, resource)
+unless { context.approvals.contains(Group::"oncall") };
+`
