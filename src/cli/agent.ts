@@ -20,3 +20,15 @@ export function chosenAgent(env: Deps['env']): string | undefined {
 export function actingAs(deps: Deps, agent: string | undefined): Deps {
   return agent === undefined ? deps : { ...deps, env: { ...deps.env, JIT_AGENT: agent } }
 }
+
+/**
+ * What a copilot may not do, said before anything is asked of the broker, which would refuse it too.
+ * @throws JitError `denied`
+ */
+export function requirePerson(env: Deps['env'], verb: 'approve' | 'deny' | 'acknowledge'): void {
+  const agent = chosenAgent(env)
+  if (agent === undefined) return
+  throw new JitError('denied', `${agent} is a copilot: only people ${verb}`, {
+    hint: `without JIT_AGENT: jit ${verb}`,
+  })
+}

@@ -28,6 +28,8 @@ export async function runAcknowledge(
   { id, json }: AcknowledgeOptions,
   deps: Deps,
 ): Promise<number> {
+  const { requirePerson } = await import('../agent.ts')
+  requirePerson(deps.env, 'acknowledge')
   const { connect } = await import('../connect.ts')
   const { client } = await connect(deps)
   const chosen = id ?? (await choose(client, deps))

@@ -34,6 +34,8 @@ export async function runApprove(options: ApproveOptions, deps: Deps): Promise<n
     throw new JitError('usage', '--watch takes neither an id nor --yes')
   }
   if (yes && id === undefined) throw new JitError('usage', '--yes needs the id of the request')
+  const { requirePerson } = await import('../agent.ts')
+  requirePerson(deps.env, 'approve')
   const { connect } = await import('../connect.ts')
   const connection = await connect(deps)
   if (watch) {

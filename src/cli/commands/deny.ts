@@ -31,6 +31,8 @@ export function registerDeny(program: Command, deps: Deps, exit: Exit): void {
 export async function runDeny(options: DenyOptions, deps: Deps): Promise<number> {
   const { id, reason = '', yes = false, json = false } = options
   if (yes && id === undefined) throw new JitError('usage', '--yes needs the id of the request')
+  const { requirePerson } = await import('../agent.ts')
+  requirePerson(deps.env, 'deny')
   const { connect } = await import('../connect.ts')
   const { chosenRequest, deny } = await import('../approval.ts')
   const connection = await connect(deps)
