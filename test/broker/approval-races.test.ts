@@ -261,6 +261,32 @@ describe('who asks too much', () => {
     expect(statuses.at(-1)).toBe(429)
   })
 
+  test('nobody fills the log with one request: neither who asked, nor who approves', async () => {
+    const { pending } = await ask(await person('dev'), { task: 'plan' })
+    const approver = await dana()
+    const { hash } = (await approver.call('GET', `/v1/approvals/${pending.grant}`)).body
+    const statuses: number[] = []
+    for (let at = 0; at < 62; at++) {
+      const path = `/v1/grants/${pending.grant}/approve`
+      statuses.push((await approver.call('POST', path, { hash })).status)
+    }
+    expect([statuses[0], statuses.at(-1)]).toEqual([200, 429])
+    const dev = await person('dev')
+    const { body } = await dev.call('POST', '/v1/grants', { key: 'k', details: request(PROD) })
+    for (let at = 0; at < 62; at++) {
+      const line = await redeem(dev, body.id)
+      await line.next('pending')
+      line.send({ type: 'detach', grant: body.id })
+      await line.closed
+    }
+    const { body: log } = await (await person('root', ['admins'])).call('GET', '/v1/audit')
+    const detached = log.entries.filter(
+      ({ event }: { event: string }) => event === 'grant.detached',
+    )
+    expect(detached).toHaveLength(60)
+    expect(await stateOf(dev, body.id)).toBe('pending')
+  })
+
   test('a request that there isn’t reads as one that is not theirs to see', async () => {
     const { pending } = await ask(await person('dev'))
     const other = await person('mallory')

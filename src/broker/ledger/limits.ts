@@ -6,6 +6,8 @@ import type { DecidedRequest } from './decided-request.ts'
 
 /** Denied requests that one principal may have recorded in a minute: the log is not theirs to fill. */
 const DENIALS_PER_MINUTE = 60
+/** Events of one kind and one grant in a minute, for the same reason. */
+const REPEATS_PER_MINUTE = 60
 /** Requests of one principal that may come to wait in a minute: people are told of each. */
 const WAITING_PER_MINUTE = 60
 
@@ -71,9 +73,7 @@ export async function checkWaiting(
     .where('lapses_at', 'is not', null)
     .executeTakeFirstOrThrow()
   if (Number(lately) >= WAITING_PER_MINUTE) {
-    throw new JitError('limit_reached', `${lately} of your requests came to wait in a minute`, {
-      hint: 'wait a minute before you ask again',
-    })
+    throw tooMany(`${lately} of your requests came to wait in a minute`)
   }
   const { waiting } = await tx
     .selectFrom('grants')
@@ -105,23 +105,29 @@ export async function checkDenials(
     .where('state', '=', 'denied')
     .where('requested_at', '>', now - 60_000)
     .executeTakeFirstOrThrow()
-  if (Number(denied) >= DENIALS_PER_MINUTE) throw tooManyDenials(Number(denied))
+  if (Number(denied) < DENIALS_PER_MINUTE) return
+  throw tooMany(`${denied} of your requests were denied in a minute`)
 }
 
-function tooManyDenials(denied: number): JitError {
-  return new JitError('limit_reached', `${denied} of your requests were denied in a minute`, {
-    hint: 'wait a minute before you ask again',
-  })
-}
-
-/** @throws JitError `limit_reached` */
-export async function checkRepeatedDenials(tx: Tx, grantId: string, now: number): Promise<void> {
-  const { denied } = await tx
+/**
+ * What one may do to a request again and again is not recorded without end.
+ * @throws JitError `limit_reached`
+ */
+export async function checkRepeats(
+  tx: Tx,
+  { event, grant, now }: { event: string; grant: string; now: number },
+): Promise<void> {
+  const { times } = await tx
     .selectFrom('audit')
-    .select((eb) => eb.fn.countAll<number>().as('denied'))
-    .where('grant_id', '=', grantId)
-    .where('event', '=', 'grant.denied')
+    .select((eb) => eb.fn.countAll<number>().as('times'))
+    .where('grant_id', '=', grant)
+    .where('event', '=', event)
     .where('at', '>', now - 60_000)
     .executeTakeFirstOrThrow()
-  if (Number(denied) >= DENIALS_PER_MINUTE) throw tooManyDenials(Number(denied))
+  if (Number(times) < REPEATS_PER_MINUTE) return
+  throw tooMany(`that was done ${times} times in a minute`)
+}
+
+function tooMany(what: string): JitError {
+  return new JitError('limit_reached', what, { hint: 'wait a minute before you ask again' })
 }

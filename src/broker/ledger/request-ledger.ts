@@ -1,6 +1,6 @@
 import type { Obligation } from '../../protocol/obligation.ts'
 import type { Principal } from '../../protocol/principal.ts'
-import type { AuditLog } from '../audit.ts'
+import type { AuditEvent, AuditLog } from '../audit.ts'
 import type { TargetDecision } from '../decider.ts'
 import { GRANT, GRANTED_STATES, WAITING_STATES } from '../grant-state.ts'
 import type { Outbox } from '../outbox.ts'
@@ -12,7 +12,7 @@ import { countedApprovals } from './counted-approvals.ts'
 import { type LeaseTarget, type Waiting, waitingState } from './decided-request.ts'
 import type { LedgerParts } from './grant-ledger.ts'
 import type { LeaseTransitions } from './lease-transitions.ts'
-import { checkLiveGrants, checkRepeatedDenials, checkSession } from './limits.ts'
+import { checkLiveGrants, checkRepeats, checkSession } from './limits.ts'
 import { obligationOf, principalOf } from './rows.ts'
 
 /** One person's yes, as it is to be recorded. */
@@ -56,7 +56,7 @@ export class RequestLedger {
     this.#outbox = parts.outbox
   }
 
-  /** Records what is wanted now; nothing where that was known. */
+  /** Records what is wanted now; nothing where that was known. @throws JitError `limit_reached` */
   async want(
     row: GrantRow,
     waiting: Pick<Waiting, 'obligation' | 'wantedBy'>,
@@ -76,7 +76,7 @@ export class RequestLedger {
         .returningAll()
         .executeTakeFirst()
       if (!updated) return
-      await this.#audit.append(tx, {
+      await this.#record(tx, {
         event: 'grant.wanting',
         principal: principalOf(updated),
         grant: row.id,
@@ -94,7 +94,7 @@ export class RequestLedger {
    * was wanted is decided in the same transaction, over all that are recorded.
    * @param wants what is wanted with these approvals: no more than a sign-in makes it `approved`
    * @returns the request afterwards; `undefined` when it doesn't wait for an approval
-   * @throws JitError `session_ended`: the approver's may have ended meanwhile
+   * @throws JitError `session_ended`: the approver's may have ended meanwhile; `limit_reached`
    */
   async approve(
     grantId: string,
@@ -112,8 +112,16 @@ export class RequestLedger {
     }
     return this.#store.transaction(async (tx) => {
       await checkSession(tx, approval.sid)
-      const row = await this.#waiting(tx, grantId)
-      if (row?.state !== 'pending') return undefined
+      // An update, because it locks the row: who approves at the same moment is counted after this one.
+      const row = await tx
+        .updateTable('grants')
+        .set({ state: 'pending' })
+        .where('id', '=', grantId)
+        .where('state', 'in', GRANT.approve.from)
+        .where('lapses_at', '>', now)
+        .returningAll()
+        .executeTakeFirst()
+      if (!row) return undefined
       await tx
         .insertInto('approvals')
         .values({
@@ -128,7 +136,7 @@ export class RequestLedger {
       const enough = obligation.approvals.length === 0
       const state = enough ? GRANT.approve.to : row.state
       const lapses = enough ? { lapses_at: now + lapse * 1000 } : {}
-      await this.#audit.append(tx, {
+      await this.#record(tx, {
         event: 'grant.approved',
         principal: approver,
         grant: grantId,
@@ -214,16 +222,15 @@ export class RequestLedger {
   /**
    * Records that somebody may not use a request now, which leaves it as it is.
    * @param detail why: what policy said, or what differs from what was asked for
-   * @throws JitError `limit_reached`: the log is not theirs to fill
+   * @throws JitError `limit_reached`
    */
   async denied(
     row: GrantRow,
     { session, ...detail }: { session: Pick<Session, 'principal'>; [detail: string]: unknown },
   ): Promise<void> {
     await this.#store.transaction(async (tx) => {
-      await checkRepeatedDenials(tx, row.id, this.#store.now())
       const { principal } = session
-      await this.#audit.append(tx, { ...detail, event: 'grant.denied', principal, grant: row.id })
+      await this.#record(tx, { ...detail, event: 'grant.denied', principal, grant: row.id })
     })
   }
 
@@ -239,7 +246,7 @@ export class RequestLedger {
         .executeTakeFirst()
       if (!row) return false
       const event = 'grant.detached' as const
-      await this.#audit.append(tx, { event, principal: principalOf(row), grant: grantId })
+      await this.#record(tx, { event, principal: principalOf(row), grant: grantId })
       return true
     })
   }
@@ -263,13 +270,9 @@ export class RequestLedger {
     })
   }
 
-  #waiting(tx: Tx, grantId: string): Promise<GrantRow | undefined> {
-    return tx
-      .selectFrom('grants')
-      .selectAll()
-      .where('id', '=', grantId)
-      .where('state', 'in', WAITING_STATES)
-      .where('lapses_at', '>', this.#store.now())
-      .executeTakeFirst()
+  /** What can be done again and again. @throws JitError `limit_reached`: the log is not theirs to fill */
+  async #record(tx: Tx, event: AuditEvent & { grant: string }): Promise<void> {
+    await checkRepeats(tx, { ...event, now: this.#store.now() })
+    await this.#audit.append(tx, event)
   }
 }
