@@ -13,7 +13,7 @@ export interface Io {
    * Where {@link Io.live} is false there is no such line.
    */
   redraw(line: string): void
-  /** Whether stderr is a terminal on which a line can be drawn again, and a person looks on. */
+  /** Whether stderr is a terminal on which a line can be drawn again, and a person looks on; may change (`fg`). */
   readonly live: boolean
   /** Whether stderr and stdin are a terminal, so that questions can be asked. */
   readonly interactive: boolean

@@ -1,4 +1,5 @@
 import type { ChalkInstance } from 'chalk'
+import { inForeground } from './foreground.ts'
 import type { Io } from './io.ts'
 
 /** The terminal, whose colours take a moment: loaded before a command runs, not for `--version`. */
@@ -27,11 +28,19 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
     if (!styles) throw new Error('colours are not loaded')
     return styles
   }
+  // In the background a line would be drawn over whatever the person does meanwhile.
+  const live = () =>
+    Boolean(process.stderr.isTTY) &&
+    env.TERM !== 'dumb' &&
+    !isAutomated(env) &&
+    inForeground() !== false
   return {
     out: (line) => void process.stdout.write(`${line}\n`),
     note(line) {
       // Nobody may be left to read it (a closed terminal): that is no reason to end before the rest is done.
       if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {})
+      // What was drawn before a Ctrl-Z and `bg` is the shell's line by now.
+      if (!live()) drawn = ''
       process.stderr.write(`${drawn && ERASE}${line}\n${drawn}`)
     },
     redraw(line) {
@@ -39,7 +48,7 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
       drawn = line
     },
     get live() {
-      return Boolean(process.stderr.isTTY) && env.TERM !== 'dumb' && !isAutomated(env)
+      return live()
     },
     get interactive() {
       return Boolean(process.stdin.isTTY && process.stderr.isTTY)

@@ -5,12 +5,14 @@ import { symbolsFor } from './symbols.ts'
 /** Milliseconds between two drawings on a terminal, and between two lines elsewhere. */
 const REDRAW_EVERY = 500
 const REPEAT_EVERY = 60_000
+/** Where what helps meanwhile starts. */
+const ASIDE_AT = 53
 
 /** What is waited for. Plain text, safe to show. */
 export interface Awaited {
   /** `waiting for platform-oncall` */
   readonly what: string
-  /** What helps meanwhile; shown where there is room for it. */
+  /** What helps meanwhile: beside it where there is room, else above it once. */
   readonly aside: string
 }
 
@@ -28,18 +30,31 @@ export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>
   let started: number | undefined
   let timer: NodeJS.Timeout | undefined
   let ticks = 0
+  let repeated = 0
+  const told = new Set<string>()
   const elapsed = () => Math.floor((clock.monotonic() - (started ?? 0)) / 1000)
-  const draw = () => {
+  const draw = ({ what, aside }: Awaited) => {
     const symbol = symbols.waits[ticks++ % symbols.waits.length] ?? ''
-    const text = `${shown?.what} ${symbols.more} ${formatDuration(elapsed())}`
-    io.redraw(fitted({ symbol, text, aside: shown?.aside ?? '', columns: io.noteColumns }))
+    const left = `${symbol} ${what} ${symbols.more} ${formatDuration(elapsed())}`
+    const both = `${left.padEnd(ASIDE_AT)} ${aside}`
+    // A line that the terminal wraps can't be redrawn: what doesn't fit on it stays above it.
+    const room = io.noteColumns - 1
+    if (both.length <= room && !told.has(aside)) return io.redraw(both)
+    if (!told.has(aside)) io.note(`  ${io.style.dim(aside)}`)
+    told.add(aside)
+    io.redraw(left.slice(0, room))
   }
-  const repeat = () =>
-    io.note(`${symbols.waits[0]} still ${shown?.what} (${formatDuration(elapsed())})`)
+  const repeat = ({ what }: Awaited) => {
+    const minutes = Math.floor((elapsed() * 1000) / REPEAT_EVERY)
+    if (minutes > repeated)
+      io.note(`${symbols.waits[0]} still ${what} (${formatDuration(elapsed())})`)
+    repeated = minutes
+  }
+  const tick = () => shown && (io.live ? draw : repeat)(shown)
   const begin = () => {
     // Of a wait that was interrupted, too: it began once.
     started ??= clock.monotonic()
-    timer = setInterval(io.live ? draw : repeat, io.live ? REDRAW_EVERY : REPEAT_EVERY)
+    timer = setInterval(tick, REDRAW_EVERY)
     timer.unref()
   }
   return {
@@ -47,9 +62,11 @@ export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>
       const same = shown?.what === awaited.what
       shown = awaited
       if (!timer) begin()
-      if (io.live) draw()
+      if (io.live) draw(awaited)
       else if (!same)
-        io.note(`${symbols.waits[0]} ${awaited.what.padEnd(51)} ${awaited.aside}`.trimEnd())
+        io.note(
+          `${symbols.waits[0]} ${awaited.what.padEnd(ASIDE_AT - 2)} ${awaited.aside}`.trimEnd(),
+        )
     },
     stop() {
       if (!timer) return undefined
@@ -60,13 +77,4 @@ export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>
       return elapsed()
     },
   }
-}
-
-/** One line that a terminal doesn't wrap: a wrapped line can't be redrawn. */
-function fitted(line: { symbol: string; text: string; aside: string; columns: number }): string {
-  const { symbol, text, aside, columns } = line
-  const room = columns - 1
-  const left = `${symbol} ${text}`
-  const both = `${left.padEnd(53)} ${aside}`
-  return both.length <= room ? both : left.slice(0, room)
 }

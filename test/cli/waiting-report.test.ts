@@ -22,12 +22,20 @@ const approved = (...names: string[]) =>
   ({ type: 'approved', grant: 'g_1', approvals: names.map(approvalBy) }) as const
 
 /** A report on a terminal, or elsewhere; what it said, and what is drawn at the moment. */
-function reporting({ live, quiet = false }: { live: boolean; quiet?: boolean }) {
+function reporting({
+  live,
+  quiet = false,
+  columns = 120,
+}: {
+  live: boolean
+  quiet?: boolean
+  columns?: number
+}) {
   const said: string[] = []
   const screen = { drawn: '' }
   const io = {
     live,
-    noteColumns: live ? 80 : Infinity,
+    noteColumns: live ? columns : Infinity,
     style: new Chalk({ level: 0 }),
     note: (line: string) => said.push(line),
     redraw: (line: string) => {
@@ -37,7 +45,7 @@ function reporting({ live, quiet = false }: { live: boolean; quiet?: boolean }) 
   const clock = { now: () => Date.now(), monotonic: () => Date.now() }
   const say = (symbol: string, left: string, right: string) =>
     void (quiet || said.push(`${symbol} ${left}  ${right}`.trimEnd()))
-  return { said, screen, report: waitingReport({ io, env: {}, clock }, { say, quiet }) }
+  return { said, screen, io, report: waitingReport({ io, env: {}, clock }, { say, quiet }) }
 }
 
 test('elsewhere than on a terminal there is a line, and one each minute', () => {
@@ -65,6 +73,30 @@ test('on a terminal the time that passed is drawn, and nothing is left in the en
   report.approved(approved('dana'))
   expect(screen.drawn).toBe('')
   expect(said).toEqual(['✓ approved by dana  after 1m 12s'])
+})
+
+test('a terminal too narrow for both is told once above the line how to approve', () => {
+  const { said, screen, report } = reporting({ live: true, columns: 80 })
+  report.pending(pending())
+  vi.advanceTimersByTime(5000)
+  report.pending(pending())
+  expect(screen.drawn).toMatch(/^[⧗⧖] waiting for platform-oncall … 5s$/)
+  expect(said).toEqual([expect.stringMatching(/^ {2}jit approve g_1 · lapses \d\d:\d\d$/)])
+})
+
+test('in the background nothing is drawn, and after fg it goes on', () => {
+  const { said, screen, io, report } = reporting({ live: true })
+  Object.assign(io, { live: false })
+  report.pending(pending())
+  vi.advanceTimersByTime(61_000)
+  expect(screen.drawn).toBe('')
+  expect(said).toEqual([
+    expect.stringMatching(/^⧗ waiting for platform-oncall +jit approve g_1 · /),
+    '⧗ still waiting for platform-oncall (1m)',
+  ])
+  Object.assign(io, { live: true })
+  vi.advanceTimersByTime(9000)
+  expect(screen.drawn).toMatch(/^[⧗⧖] waiting for platform-oncall … 1m 10s/)
 })
 
 test('of two approvers each is told once, counted from the beginning', () => {
