@@ -129,22 +129,26 @@ function factLines(name: string, value: string, columns: number): string[] {
 }
 
 /**
- * Cut where the terminal would: were it to wrap a long value itself, the rest could be made to look
- * like a line of `jit`'s own. A character that isn't ASCII may take two columns.
+ * Cut before the terminal would, after a blank if there is one: were it to wrap a long value itself, the
+ * rest could be made to look like a line of `jit`'s own. A character that isn't ASCII may take two columns.
  */
 function wrapped(text: string, room: number): string[] {
-  const lines = ['']
-  let used = 0
+  if (room === Infinity) return [text]
+  const lines: string[] = []
+  let line = ''
   for (const character of text) {
-    const width = character > '~' ? 2 : 1
-    if (used + width > room) {
-      lines.push('')
-      used = 0
+    if (columnsOf(line) + columnsOf(character) > room) {
+      const end = line.lastIndexOf(' ') + 1 || line.length
+      lines.push(line.slice(0, end))
+      line = line.slice(end)
     }
-    lines[lines.length - 1] += character
-    used += width
+    line += character
   }
-  return lines
+  return [...lines, line]
+}
+
+function columnsOf(text: string): number {
+  return [...text].reduce((columns, character) => columns + (character > '~' ? 2 : 1), 0)
 }
 
 const HEADING = ['REQUEST', 'WHO', 'ENV', 'TASK', 'TARGETS', 'WAITS FOR', 'LAPSES IN']

@@ -1,7 +1,7 @@
 import { JitError } from '../lib/errors.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import type { ApprovalRequest } from '../protocol/approval.ts'
-import { approve, type Deciding, tellApproved } from './approval.ts'
+import { approve, type Deciding, NOT_APPROVED, tellApproved } from './approval.ts'
 import { approvalLines } from './approval-text.ts'
 import { exitCodeOf } from './exit-codes.ts'
 import { reportFailure } from './failure.ts'
@@ -20,8 +20,11 @@ type Watching = Pick<Deciding, 'connection' | 'deps' | 'json'>
  */
 export async function watchApprovals(watching: Watching): Promise<number> {
   const seen = new Set<string>()
+  const { io, interrupted } = watching.deps
+  if (io.interactive && !watching.json)
+    io.note('what waits for your approval is shown as it comes; Ctrl-C ends it')
   try {
-    for await (const { requests } of looks(watching, watching.deps.interrupted)) {
+    for await (const { requests } of looks(watching, interrupted)) {
       for (const request of requests) {
         // One that has changed is another one.
         const key = `${request.subject.grant} ${request.hash}`
@@ -31,10 +34,12 @@ export async function watchApprovals(watching: Watching): Promise<number> {
       }
     }
   } catch (thrown) {
-    if (!watching.deps.interrupted.aborted && JitError.from(thrown).code !== 'cancelled') {
+    if (!interrupted.aborted && JitError.from(thrown).code !== 'cancelled') {
       throw thrown
     }
   }
+  // What the terminal echoes of Ctrl-C has no end of line.
+  if (io.live) io.note('')
   return exitCodeOf('cancelled', { wraps: false })
 }
 
@@ -68,6 +73,7 @@ async function ask(request: ApprovalRequest, watching: Watching): Promise<void> 
     const whole = await watching.connection.client.approval(request.subject.grant)
     const approved = await approve(whole, deciding)
     if (approved) tellApproved(approved, deps)
+    else deps.io.note(NOT_APPROVED)
   } catch (thrown) {
     const error = JitError.from(thrown)
     if (gone.signal.aborted) deps.io.note('it waits no longer')

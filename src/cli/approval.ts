@@ -10,6 +10,9 @@ import { obligationText } from './obligation-text.ts'
 import { stepUpFor } from './step-up-here.ts'
 import { symbolsFor } from './symbols.ts'
 
+/** What an answer that isn't a yes comes to. */
+export const NOT_APPROVED = 'not approved: it goes on waiting'
+
 /** How an approver's command asks and tells. */
 export interface Deciding {
   readonly connection: Connection

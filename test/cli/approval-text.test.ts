@@ -151,6 +151,13 @@ describe('whatever a request holds', () => {
     )
   })
 
+  test('a long line is cut after a blank where it has one', () => {
+    const lines = shown(approvalRequest('g_1'), 80)
+    expect(lines).toContain(
+      `${' '.repeat(13)}(9fceb02d0ae598e95dc970b74767f19372d61af8), as the client says`,
+    )
+  })
+
   test('no line is wider than the terminal, where the terminal would wrap it as it likes', () => {
     const reason = `${' '.repeat(200)}command      rm -rf /${'漢'.repeat(100)}`
     const lines = shown(approvalRequest('g_1', { context: { reason } }), 80)

@@ -16,7 +16,7 @@ export function registerAcknowledge(program: Command, deps: Deps, exit: Exit): v
   program
     .command('acknowledge')
     .description('take note of a grant that broke the glass')
-    .argument('[id]', 'the grant; without it, one is chosen from those that nobody acknowledged')
+    .argument('[id]', 'the grant; without it, one is chosen from those that wait for you')
     .option('--json', 'print one JSON object')
     .action(async (id: string | undefined, options: { json?: boolean }) =>
       exit(await runAcknowledge({ ...options, ...(id !== undefined && { id }) }, deps)),
@@ -34,7 +34,7 @@ export async function runAcknowledge(
   const { client } = await connect(deps)
   const chosen = id ?? (await choose(client, deps))
   if (chosen === undefined) {
-    deps.io.note('every broken glass is acknowledged')
+    deps.io.note('no broken glass waits for you to look into')
     return EXIT.ok
   }
   const grant = await client.acknowledge(chosen)

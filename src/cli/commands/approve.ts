@@ -42,7 +42,7 @@ export async function runApprove(options: ApproveOptions, deps: Deps): Promise<n
     const { watchApprovals } = await import('../approval-watch.ts')
     return watchApprovals({ connection, deps, json })
   }
-  const { approve, chosenRequest, tellApproved } = await import('../approval.ts')
+  const { approve, chosenRequest, NOT_APPROVED, tellApproved } = await import('../approval.ts')
   const { client } = connection
   const request = await chosenRequest(id, { client, deps, verb: 'approve' })
   if (!request) {
@@ -51,7 +51,7 @@ export async function runApprove(options: ApproveOptions, deps: Deps): Promise<n
   }
   const approved = await approve(request, { connection, deps, yes, json })
   if (!approved) {
-    deps.io.note('not approved: it goes on waiting')
+    deps.io.note(NOT_APPROVED)
     return EXIT.error
   }
   if (json) deps.io.out(JSON.stringify(approved))
