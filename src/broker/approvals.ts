@@ -10,7 +10,7 @@ import { authenticationOf, evidenceOf } from './decider.ts'
 import { requestLapsed } from './grant-errors.ts'
 import { GRANTED_STATES } from './grant-state.ts'
 import type { Grants } from './grants.ts'
-import { approvalView, grantView, isWaiting, obligationOf, principalOf } from './ledger/rows.ts'
+import { grantView, isWaiting, obligationOf, principalOf } from './ledger/rows.ts'
 import { isOwn } from './permissions.ts'
 import type { Session } from './sessions.ts'
 import type { ApprovalRow, GrantRow } from './store/schema.ts'
@@ -152,7 +152,7 @@ export class Approvals {
   }
 
   async #view(row: GrantRow): Promise<ApprovalRequest> {
-    const { ledger, grants } = this.#parts
+    const { grants } = this.#parts
     const subject = subjectOf(row, grants.decider.recorded(row))
     const { descriptions } = grants.decider.current
     const wantedBy = JSON.parse(row.wanted_by ?? '[]') as string[]
@@ -165,7 +165,7 @@ export class Approvals {
         const description = descriptions.get(id)
         return { id, ...(description === undefined ? {} : { description }) }
       }),
-      approvals: (await ledger.read.approvals(row.id)).map(approvalView),
+      approvals: await grants.approvals(row.id),
       lapses_at: toTimestamp(row.lapses_at ?? row.requested_at),
     }
   }

@@ -148,9 +148,13 @@ export class Grants {
     }
   }
 
-  /** Who said yes to a request so far. */
+  /** Who said yes so far to a request as it would be minted today. */
   async approvals(grant: string): Promise<Approval[]> {
-    return (await this.#parts.ledger.read.approvals(grant)).map(approvalView)
+    const { read } = this.#parts.ledger
+    const { row } = await read.grant(grant)
+    const hash = hashOfSubject(subjectOf(row, this.#decider.recorded(row)))
+    const given = await read.approvals(grant)
+    return given.filter(({ subject_hash }) => subject_hash === hash).map(approvalView)
   }
 
   /** What a request waited for may be there now: whoever holds its lifeline is told. */

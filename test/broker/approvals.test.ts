@@ -313,6 +313,8 @@ describe('what is approved is what is minted', () => {
       { group: 'oncall', people: 1 },
     ])
     expect(vault.handles.size).toBe(0)
+    const { body: list } = await approver.call('GET', '/v1/approvals')
+    expect(list.requests).toMatchObject([{ subject: { grant: asked.id }, approvals: [] }])
     expect((await approve(approver, asked.id)).body.state).toBe('approved')
     await line.next('granted')
   })
