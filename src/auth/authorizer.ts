@@ -1,8 +1,8 @@
 import type { Keystore } from '../keystore/keystore.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Paths } from '../lib/paths.ts'
+import { currentSession } from './current-session.ts'
 import { createProof } from './proof.ts'
-import { currentSession } from './renewal.ts'
 import type { StoredSession } from './session.ts'
 
 /** Milliseconds before its end that a token is asked for anew: what the renewal's own margin leaves. */

@@ -1,9 +1,9 @@
 import type { Keystore } from '../keystore/keystore.ts'
 import { ACCESS_TOKEN_TYPE, type Delegation, type TokenResponse } from '../protocol/oauth.ts'
 import type { Ceiling } from '../protocol/principal.ts'
+import { currentSession, type SessionSource } from './current-session.ts'
 import { requestToken, tokenEndpoint } from './exchange.ts'
 import { createProof, newSessionKey, thumbprintOf } from './proof.ts'
-import { currentSession, type SessionSource } from './renewal.ts'
 import { fieldsOf, type StoredSession, writeSession } from './session.ts'
 
 /**

@@ -1,178 +1,39 @@
-import { createHash } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Keystore } from '../keystore/keystore.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type ErrorCode, JitError } from '../lib/errors.ts'
-import type { Paths } from '../lib/paths.ts'
+import { JitError } from '../lib/errors.ts'
 import { exchangeToken } from './exchange.ts'
-import { tryLock, type Unlock } from './lock.ts'
-import type { IdentityTokens } from './provider.ts'
-import {
-  entryName,
-  fieldsOf,
-  readSession,
-  removeSession,
-  type SessionName,
-  type StoredSession,
-  writeSession,
-} from './session.ts'
+import { fieldsOf, type StoredSession, writeSession } from './session.ts'
 
-/** A token with less left than this is renewed first. Milliseconds. */
-const MARGIN = 60_000
-/** How long to wait for another process's renewal. Milliseconds. */
-const PATIENCE = 30_000
-
-export interface SessionSource extends SessionName {
+/** What a renewal needs. */
+interface Means {
   readonly keystore: Keystore
   readonly clock: Clock
-  readonly paths: Paths
   /** Where a job's identity token is found. */
   readonly env?: Readonly<Record<string, string | undefined>>
 }
 
+/** Milliseconds after which a provider issues another identity token: its `iat` is in whole seconds. */
+const NEXT_TOKEN = 1000
+
 /**
- * The session with a token that is good for `margin` yet (a minute, in milliseconds), renewed through
- * the provider's refresh token if need be: by one process at a time, because a refresh token that is
- * used twice ends the sign-in (RFC 9700 section 4.14).
+ * A session with its next token, kept: by its own last token where it was handed on, by a job's
+ * identity token, else by the provider's refresh token. No other process may be at it meanwhile.
  * @throws JitError `not_signed_in`, `session_ended`, `issuer_unreachable`, `broker_unreachable`, `keystore_failed`
  */
-export async function currentSession(
-  source: SessionSource,
-  margin = MARGIN,
-): Promise<StoredSession> {
-  return patiently(source.clock, async () => {
-    const session = await requireSession(source)
-    if (left(session, source.clock) > margin) return session
-    // A job has nothing that two must not use at once, and maybe no disk.
-    if (session.workload) return renewOrKeep(session, source)
-    const unlock = await lockOf(source)
-    return unlock && (await renewLocked(source, session.access_token).finally(unlock))
-  })
+export async function renewed(session: StoredSession, means: Means): Promise<StoredSession> {
+  const { workload } = session
+  if (session.delegated) return byItself(session, means)
+  if (!workload) return throughProvider(session, { ...means, again: true })
+  const { renewWorkloadSession } = await import('./workload.ts')
+  return renewWorkloadSession({ ...session, workload }, { env: {}, ...means })
 }
 
 /**
- * Puts another sign-in of the same person in place of the one that the session rests on: same key,
- * same session at the broker, its tokens exchanged while no other process renews them.
- * @throws JitError the broker's code when it refuses: then nothing has changed; `not_signed_in`,
- *   `broker_unreachable`, `keystore_failed`
+ * What the broker gives for an identity token by the key of a session.
+ * @throws JitError the broker's code
  */
-export async function replaceSignIn(
-  source: SessionSource,
-  signIn: { tokens: IdentityTokens; flow: NonNullable<StoredSession['flow']> },
-): Promise<StoredSession> {
-  const unlock = await patiently(source.clock, () => lockOf(source))
-  try {
-    const session = await requireSession(source)
-    const { idToken, refreshToken = session.refresh_token } = signIn.tokens
-    const fields = await exchange(session, { idToken, clock: source.clock })
-    const replaced: StoredSession = {
-      ...session,
-      ...fields,
-      flow: signIn.flow,
-      ...(refreshToken === undefined ? {} : { refresh_token: refreshToken }),
-    }
-    await writeSession(source.keystore, replaced)
-    return replaced
-  } finally {
-    await unlock()
-  }
-}
-
-/** Tries until there is an answer, for as long as another process may take. */
-async function patiently<T>(clock: Clock, attempt: () => Promise<T | undefined>): Promise<T> {
-  const deadline = clock.monotonic() + PATIENCE
-  while (clock.monotonic() < deadline) {
-    const answer = await attempt()
-    if (answer !== undefined) return answer
-    await wait(20 + Math.random() * 60)
-  }
-  throw new JitError('keystore_failed', 'another jit has been renewing the session for too long', {
-    hint: 'try again',
-  })
-}
-
-async function requireSession(source: SessionSource): Promise<StoredSession> {
-  const session = await readSession(source.keystore, source)
-  if (session) return session
-  const { broker, agent } = source
-  const who = agent === undefined ? '' : `${agent}: `
-  throw new JitError('not_signed_in', `${who}not signed in at ${broker}`, { hint: wayBack(source) })
-}
-
-/** How the session can be had again. */
-function wayBack({ agent }: SessionName): string {
-  return agent === undefined ? 'jit login' : `jit login --agent ${agent}`
-}
-
-/** Milliseconds that its token is good for yet. */
-function left(session: StoredSession, clock: Clock): number {
-  return session.access_token_expires_at - clock.now()
-}
-
-async function lockOf(source: SessionSource): Promise<Unlock | undefined> {
-  const { paths } = source
-  const name = createHash('sha256').update(entryName(source)).digest('hex').slice(0, 16)
-  const file = join(paths.data, `renewal-${name}.lock`)
-  try {
-    await mkdir(paths.data, { recursive: true, mode: 0o700 })
-    return await tryLock(file)
-  } catch (cause) {
-    throw new JitError('keystore_failed', `can't lock ${file}`, { cause })
-  }
-}
-
-/** @param seen the token that is to be replaced */
-async function renewLocked(source: SessionSource, seen: string): Promise<StoredSession> {
-  const session = await requireSession(source)
-  // Another process may have renewed it between our look and our lock.
-  if (session.access_token !== seen && left(session, source.clock) > MARGIN) return session
-  return renewOrKeep(session, source)
-}
-
-async function renewOrKeep(session: StoredSession, source: SessionSource): Promise<StoredSession> {
-  const { keystore, clock } = source
-  try {
-    return await renew(session, source)
-  } catch (thrown) {
-    const error = JitError.from(thrown)
-    if (ENDS.includes(error.code)) await removeSession(keystore, source)
-    const usable = session.access_token_expires_at > clock.now()
-    if (usable && OUT_OF_REACH.includes(error.code)) return session
-    throw error
-  }
-}
-
-/** After these nothing but a new sign-in helps. */
-const ENDS: readonly ErrorCode[] = ['not_signed_in', 'session_ended']
-/** With these the rest of the token's time is used up first. */
-const OUT_OF_REACH: readonly ErrorCode[] = [
-  'issuer_unreachable',
-  'broker_unreachable',
-  'broker_failed',
-]
-
-async function renew(session: StoredSession, source: SessionSource): Promise<StoredSession> {
-  if (session.delegated) return renewDelegated(session, source)
-  if (session.workload) {
-    const { renewWorkloadSession } = await import('./workload.ts')
-    const { workload } = session
-    return renewWorkloadSession({ ...session, workload }, { env: {}, ...source })
-  }
-  const tokens = await refresh(session)
-  const kept = { ...session, refresh_token: tokens.refreshToken ?? session.refresh_token ?? '' }
-  // Before anything else can fail: the old refresh token is spent.
-  await writeSession(source.keystore, kept)
-  const { idToken } = tokens
-  const fields = await exchange(session, { idToken, clock: source.clock }).catch(asEndOfSession)
-  const renewed = { ...kept, ...fields }
-  await writeSession(source.keystore, renewed)
-  return renewed
-}
-
-/** The key of a session renews it. */
-async function exchange(
+export async function exchangeByKey(
   { broker, agent, jwk }: StoredSession,
   { idToken, clock }: { idToken: string; clock: Clock },
 ) {
@@ -181,47 +42,57 @@ async function exchange(
 }
 
 /**
- * A delegated session goes on as long as the person's: where that one rests here too, it is renewed
- * as well, so that it doesn't end because only its copilot was at work.
+ * @param means.again whether a refusal may be because the provider has issued the very identity token
+ *   that was used last: another one settles it
  */
-async function renewDelegated(
+async function throughProvider(
   session: StoredSession,
-  source: SessionSource,
+  means: Means & { again: boolean },
 ): Promise<StoredSession> {
-  const { broker, keystore, clock, paths } = source
-  const { exchangeOwnToken } = await import('./delegate.ts')
-  const response = await exchangeOwnToken(session, clock.now()).catch(asEndOfSession)
-  const renewed = { ...session, ...fieldsOf(response, clock.now()) }
-  await writeSession(keystore, renewed)
-  // Once a minute is enough for all copilots: some providers issue the same identity token again within a second.
-  const margin = Math.max(MARGIN, response.expires_in * 1000 - MARGIN)
-  await currentSession({ broker, keystore, clock, paths }, margin).catch(() => {})
-  return renewed
+  const { keystore, clock, again } = means
+  const { idToken, refreshToken } = await refresh(session)
+  const kept = { ...session, refresh_token: refreshToken }
+  // Before anything else can fail: the old refresh token is spent.
+  await writeSession(keystore, kept)
+  try {
+    const next = { ...kept, ...(await exchangeByKey(session, { idToken, clock })) }
+    await writeSession(keystore, next)
+    return next
+  } catch (thrown) {
+    if (!again || JitError.from(thrown).code !== 'token_invalid') throw asEndOfSession(thrown)
+    await wait(NEXT_TOKEN)
+    return throughProvider(kept, { ...means, again: false })
+  }
 }
 
-async function refresh(session: StoredSession) {
-  if (!session.refresh_token) {
-    throw new JitError(
-      'not_signed_in',
-      'the session can not be renewed: its provider gave no refresh token',
-      {
-        hint: 'jit login',
-      },
-    )
+async function refresh({ issuer, client_id: clientId, refresh_token }: StoredSession) {
+  if (!refresh_token) {
+    const message = 'the session can not be renewed: its provider gave no refresh token'
+    throw new JitError('not_signed_in', message, { hint: 'jit login' })
   }
   const { refreshIdentity } = await import('./refresh.ts')
-  return refreshIdentity({
-    issuer: session.issuer,
-    clientId: session.client_id,
-    refreshToken: session.refresh_token,
+  const tokens = await refreshIdentity({ issuer, clientId, refreshToken: refresh_token })
+  return { refreshToken: refresh_token, ...tokens }
+}
+
+async function byItself(
+  session: StoredSession,
+  { keystore, clock }: Means,
+): Promise<StoredSession> {
+  const { exchangeOwnToken } = await import('./delegate.ts')
+  const response = await exchangeOwnToken(session, clock.now()).catch((thrown) => {
+    throw asEndOfSession(thrown)
   })
+  const next = { ...session, ...fieldsOf(response, clock.now()) }
+  await writeSession(keystore, next)
+  return next
 }
 
 /** A broker that refuses to renew has ended the session. */
-function asEndOfSession(thrown: unknown): never {
+function asEndOfSession(thrown: unknown): JitError {
   const error = JitError.from(thrown)
-  if (error.code !== 'sign_in_failed' && error.code !== 'token_invalid') throw error
-  throw new JitError('session_ended', `the session has ended: ${error.message}`, {
+  if (error.code !== 'sign_in_failed' && error.code !== 'token_invalid') return error
+  return new JitError('session_ended', `the session has ended: ${error.message}`, {
     hint: 'jit login',
     cause: error,
   })

@@ -1,10 +1,10 @@
 import { JitError } from '../lib/errors.ts'
 import type { SignInObligation } from '../protocol/obligation.ts'
+import { currentSession, replaceSignIn, type SessionSource } from './current-session.ts'
 import type { SignInDemands } from './demands.ts'
 import { discoverProviders, type IdentityProvider } from './discovery.ts'
 import { openSession } from './open-session.ts'
 import type { IdentityTokens } from './provider.ts'
-import { currentSession, replaceSignIn, type SessionSource } from './renewal.ts'
 import { readSession, type StoredSession } from './session.ts'
 
 type Flow = NonNullable<StoredSession['flow']>

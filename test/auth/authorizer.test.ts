@@ -9,38 +9,41 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createAuthorizer } from '../../src/auth/authorizer.ts'
 import { newSessionKey } from '../../src/auth/proof.ts'
-import { readSession, type StoredSession, writeSession } from '../../src/auth/session.ts'
+import { entryName, readSession, type StoredSession, writeSession } from '../../src/auth/session.ts'
 import { memoryKeystore } from '../../src/keystore/memory.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { pathsFrom } from '../../src/lib/paths.ts'
 import { ScriptedProvider } from './scripted-provider.ts'
 
 const MINUTE = 60_000
+const RENEWED = {
+  status: 200,
+  body: {
+    access_token: 'new',
+    issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    token_type: 'DPoP',
+    expires_in: 900,
+    session_expires_at: '2030-01-01T00:00:00.000Z',
+    principal: { kind: 'human', id: 'idp/dev', name: 'dev', groups: [] },
+  },
+}
+const REFUSED = { status: 400, body: { error: 'invalid_grant', code: 'token_invalid' } }
 let home: string
 let server: Server
 let broker: string
-/** How the broker answers an exchange. */
-let exchange: { status: number; body: unknown }
+/** How the broker answers exchanges, in order; the last one repeats. */
+let answers: { status: number; body: unknown }[]
 let exchanges: number
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'jit-authorizer-'))
   exchanges = 0
-  exchange = {
-    status: 200,
-    body: {
-      access_token: 'new',
-      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-      token_type: 'DPoP',
-      expires_in: 900,
-      session_expires_at: '2030-01-01T00:00:00.000Z',
-      principal: { kind: 'human', id: 'idp/dev', name: 'dev', groups: [] },
-    },
-  }
+  answers = [RENEWED]
   server = createServer((request, response) => {
     exchanges += 1
     request.resume()
-    response.writeHead(exchange.status).end(JSON.stringify(exchange.body))
+    const answer = (answers.length > 1 ? answers.shift() : answers[0]) ?? RENEWED
+    response.writeHead(answer.status).end(JSON.stringify(answer.body))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   broker = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -168,17 +171,40 @@ test('a session without a refresh token ends with its token', async () => {
 test('a broker that fails after the refresh costs nothing: the next refresh token is kept', async () => {
   await using provider = await ScriptedProvider.start()
   provider.tokens = [refreshed(provider)]
-  exchange = { status: 503, body: {} }
+  answers = [{ status: 503, body: {} }]
   const { keystore, ask } = await signedIn(provider, -1)
   await expect(ask()).rejects.toMatchObject({ code: 'broker_failed' })
   expect(await readSession(keystore, { broker })).toMatchObject({ refresh_token: 'rt-2' })
+})
+
+test('an identity token that was used before is asked for once more: a provider may issue one twice in a second', async () => {
+  await using provider = await ScriptedProvider.start()
+  provider.tokens = [refreshed(provider, 'rt-2'), refreshed(provider, 'rt-3')]
+  answers = [REFUSED, RENEWED]
+  const { keystore, ask } = await signedIn(provider, -1)
+  expect((await ask()).authorization).toBe('DPoP new')
+  expect(await readSession(keystore, { broker })).toMatchObject({ refresh_token: 'rt-3' })
+  const [first, second] = provider.asked
+  expect(provider.asked.map(({ form }) => form.get('refresh_token'))).toEqual(['rt-1', 'rt-2'])
+  expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThanOrEqual(1000)
+})
+
+test('one that the broker refuses again has ended the session', async () => {
+  await using provider = await ScriptedProvider.start()
+  provider.tokens = [refreshed(provider)]
+  answers = [REFUSED]
+  const { keystore, ask } = await signedIn(provider, -1)
+  await expect(ask()).rejects.toMatchObject({ code: 'session_ended', hint: 'jit login' })
+  expect(exchanges).toBe(2)
+  expect(await readSession(keystore, { broker })).toBeUndefined()
 })
 
 test('a process killed while it renewed holds the others up for five seconds at most', async () => {
   await using provider = await ScriptedProvider.start()
   provider.tokens = [refreshed(provider)]
   const { ask } = await signedIn(provider, -1)
-  const name = createHash('sha256').update(broker).digest('hex').slice(0, 16)
+  const entry = entryName({ broker })
+  const name = createHash('sha256').update(entry).digest('hex').slice(0, 16)
   const { data } = pathsFrom({ HOME: home })
   const lock = new URL('../../src/auth/lock.ts', import.meta.url).href
   await mkdir(data, { recursive: true })

@@ -38,7 +38,7 @@ export async function runLogout(options: LogoutOptions, given: Deps): Promise<nu
 }
 
 async function endEverywhere(name: SessionName, deps: Deps): Promise<boolean> {
-  const { currentSession } = await import('../../auth/renewal.ts')
+  const { currentSession } = await import('../../auth/current-session.ts')
   const { endAtBroker, endAtProvider } = await import('../../auth/sign-out.ts')
   const { clock, paths, env } = deps
   const keystore = await deps.keystore()
