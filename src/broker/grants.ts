@@ -10,13 +10,14 @@ import { Deadlines } from './deadlines.ts'
 import { Decider, type Evidence, evidenceOf } from './decider.ts'
 import { Exclusively } from './exclusively.ts'
 import { requestLapsed } from './grant-errors.ts'
-import { Intake, type RedeemRequest, type RequestOutcome } from './intake.ts'
+import { Intake } from './intake.ts'
 import { type Handover, Issuer, type ResumeRequest } from './issuer.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
 import { approvalView, type LedgerGrant } from './ledger/rows.ts'
 import { Renewals } from './renewal.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { GrantRow } from './store/schema.ts'
+import { type RedeemRequest, type RequestOutcome, WaitingRequests } from './waiting-requests.ts'
 
 /** How long a release waits for the targets before the receipt says `retrying`, in milliseconds. */
 const RECEIPT_WAIT_MS = 4500
@@ -51,6 +52,7 @@ export class Grants {
   readonly #deadlines: Deadlines
   readonly #issuer: Issuer
   readonly #intake: Intake
+  readonly #waiting: WaitingRequests
   readonly #renewals: Renewals
   readonly #one = new Exclusively()
   #listener: GrantListener = { ended() {}, decided() {}, refused() {} }
@@ -72,13 +74,18 @@ export class Grants {
       admit: () => this.#admit(),
       activated: (grant, expiresAt) => this.#watchDeadline(grant, expiresAt),
     })
-    this.#intake = new Intake({
+    const requestParts = {
       ...parts,
       decider: this.#decider,
       issuer: this.#issuer,
-      evidence: (request, row) => this.evidence(request, row),
-      exclusively: (grant, work) => this.#one.run(grant, work),
+      evidence: (request: ResolvedRequest, row?: GrantRow) => this.evidence(request, row),
       admit: () => this.#admit(),
+    }
+    this.#waiting = new WaitingRequests(requestParts)
+    this.#intake = new Intake({
+      ...requestParts,
+      waiting: this.#waiting,
+      exclusively: (grant, work) => this.#one.run(grant, work),
     })
     this.#renewals = new Renewals({
       ...parts,
@@ -117,18 +124,18 @@ export class Grants {
     return this.#issue(`${sid}:${asked.key}`, () => this.#intake.askAhead(sid, asked))
   }
 
-  /** Uses what was asked ahead: {@link Intake.redeem}, one at a time for each grant. */
+  /** Uses what was asked ahead: {@link WaitingRequests.redeem}, one at a time for each grant. */
   redeem(
     sid: string,
     asked: RedeemRequest,
     onResolved: (id: string, request: ResolvedRequest) => void,
   ): Promise<RequestOutcome> {
-    return this.#issue(asked.grant, () => this.#intake.redeem(sid, asked, onResolved))
+    return this.#issue(asked.grant, () => this.#waiting.redeem(sid, asked, onResolved))
   }
 
-  /** Goes on with a request that waited: {@link Intake.proceed}, one at a time for each grant. */
+  /** Goes on with a request that waited: {@link WaitingRequests.proceed}, one at a time for each grant. */
   proceed(sid: string, grant: string): Promise<RequestOutcome> {
-    return this.#issue(grant, () => this.#intake.proceed(sid, grant))
+    return this.#issue(grant, () => this.#waiting.proceed(sid, grant))
   }
 
   /** Moves a deadline: {@link Renewals.renew}, one thing at a time for each grant. */

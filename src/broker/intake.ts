@@ -1,37 +1,13 @@
 import { JitError } from '../lib/errors.ts'
 import { newId } from '../lib/handle.ts'
-import type { ClaimedContext, Command, GrantRequest } from '../protocol/request.ts'
-import type { BrokerParts } from './broker.ts'
-import type { Assessment, Decider, Evidence, TargetDecision } from './decider.ts'
-import { grantEnded, requestLapsed } from './grant-errors.ts'
-import type { Handover, Issuer } from './issuer.ts'
-import {
-  type Answer,
-  type DecidedRequest,
-  decidedRequest,
-  type Waiting,
-} from './ledger/decided-request.ts'
-import type { Use } from './ledger/request-ledger.ts'
-import { isOver, isWaiting, type LedgerGrant, principalOf } from './ledger/rows.ts'
-import { checkSame, checkTtl, claimedBy, type ResolvedRequest, resolveRequest } from './requests.ts'
+import type { GrantRequest } from '../protocol/request.ts'
+import type { Assessment, TargetDecision } from './decider.ts'
+import { grantEnded, requestDenied } from './grant-errors.ts'
+import { type Answer, type DecidedRequest, decidedRequest } from './ledger/decided-request.ts'
+import { isOver, type LedgerGrant } from './ledger/rows.ts'
+import { type ResolvedRequest, resolveRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
-import type { GrantRow } from './store/schema.ts'
-
-export const DENIED_HINT = 'ask whoever keeps the policies, or ask for less'
-
-/** The answer to a request. */
-export type RequestOutcome =
-  | { readonly kind: 'granted'; readonly handover: Handover }
-  | { readonly kind: 'denied'; readonly message: string; readonly policies: readonly string[] }
-  /** Policy wants something first. */
-  | ({ readonly kind: 'pending'; readonly grant: string } & Omit<Waiting, 'attended'>)
-
-/** What uses a request that was asked ahead. */
-export interface RedeemRequest {
-  readonly grant: string
-  readonly claimed: ClaimedContext
-  readonly command: Command
-}
+import type { RequestOutcome, RequestParts, WaitingRequests } from './waiting-requests.ts'
 
 /** A request that is asked for the first time. */
 interface NewRequest {
@@ -40,18 +16,13 @@ interface NewRequest {
   readonly request: ResolvedRequest
 }
 
-interface IntakeParts extends BrokerParts {
-  readonly decider: Decider
-  readonly issuer: Issuer
-  /** What is known beside the client's word; with a row, its approvals too. */
-  readonly evidence: (request: ResolvedRequest, row?: GrantRow) => Promise<Evidence>
+interface IntakeParts extends RequestParts {
+  readonly waiting: WaitingRequests
   /** One thing at a time for one grant. */
   readonly exclusively: <T>(grant: string, work: () => Promise<T>) => Promise<T>
-  /** Throws once nothing new is granted any more. */
-  readonly admit: () => void
 }
 
-/** From a request to its answer: validate → decide → record; what is permitted is the {@link Issuer}'s. */
+/** From a request to its answer: validate → decide → record; what is permitted is the issuer's to mint. */
 export class Intake {
   readonly #parts: IntakeParts
 
@@ -136,7 +107,7 @@ export class Intake {
     const { id } = before.row
     // What was found may have been minted meanwhile, for a connection that is gone.
     return this.#parts.exclusively(id, async () =>
-      this.#goOn(session, await this.#parts.ledger.read.grant(id)),
+      this.#parts.waiting.goOn(session, await this.#parts.ledger.read.grant(id)),
     )
   }
 
@@ -161,7 +132,7 @@ export class Intake {
   }
 
   /**
-   * Asks ahead: what is permitted may be used later, with {@link redeem}, and what is wanted first
+   * Asks ahead: what is permitted may be used later, with {@link WaitingRequests.redeem}, and what is wanted first
    * may be had until then. The same key and details from the same session are the same request.
    * @throws JitError `denied`; as {@link request}
    */
@@ -177,7 +148,7 @@ export class Intake {
       const decided = this.#decided(session, asked, assessment)
       if (!before) await ledger.grants.record(decided, [], config.limits)
       const { message } = this.#parts.decider.explain(request, assessment)
-      throw new JitError('denied', message, { hint: DENIED_HINT })
+      throw requestDenied(message)
     }
     if (before) throw grantEnded(before.row.id)
     const nothing = { obligation: { approvals: [] }, wantedBy: [] }
@@ -188,118 +159,4 @@ export class Intake {
     await ledger.grants.record(decided, [], config.limits)
     return ledger.read.grant(asked.id)
   }
-
-  /**
-   * Uses a request that was asked ahead; who, what and where must be what it was asked for. A try
-   * that is refused doesn't use it up.
-   * @throws JitError `not_found`, `request_changed`, `request_lapsed`, `grant_ended`; as {@link request}
-   */
-  async redeem(
-    sid: string,
-    { grant, claimed, command }: RedeemRequest,
-    onResolved: (id: string, request: ResolvedRequest) => void,
-  ): Promise<RequestOutcome> {
-    const session = await this.#parts.sessions.get(sid)
-    const found = await this.#parts.ledger.read.grant(grant)
-    const { row } = found
-    if (!isAsker(session, row)) throw notFound(grant)
-    if (!isOpenTo(session, found)) throw grantEnded(grant)
-    const request = this.#parts.decider.recorded(row)
-    try {
-      const now = { ...session.signed, claimed: claimedBy(session, claimed), command }
-      checkSame(request.context, now)
-    } catch (thrown) {
-      const { code, message } = JitError.from(thrown)
-      await this.#parts.ledger.requests.denied(row, { session, reason: { code, message } })
-      throw thrown
-    }
-    onResolved(grant, request)
-    return this.#goOn(session, found)
-  }
-
-  /**
-   * Goes on with a request that waited, now that something has changed: approved, signed in anew.
-   * @throws JitError `grant_ended`, `request_lapsed`; as {@link request}
-   */
-  async proceed(sid: string, grant: string): Promise<RequestOutcome> {
-    const session = await this.#parts.sessions.get(sid)
-    return this.#goOn(session, await this.#parts.ledger.read.grant(grant))
-  }
-
-  /** A request that waits is decided again; one that is being minted, or was, gets new leases. */
-  async #goOn(session: Session, found: LedgerGrant): Promise<RequestOutcome> {
-    const { row } = found
-    if (!isOpenTo(session, found)) throw grantEnded(row.id)
-    if (isWaiting(row)) return this.#decideAgain(session, row)
-    return { kind: 'granted', handover: await this.#parts.issuer.reissue(session, found) }
-  }
-
-  async #decideAgain(session: Session, row: GrantRow): Promise<RequestOutcome> {
-    const { ledger, decider, store } = this.#parts
-    const { id } = row
-    const lapsesAt = row.lapses_at ?? row.requested_at
-    if (lapsesAt <= store.now()) throw requestLapsed()
-    const request = decider.recorded(row)
-    const evidence = await this.#parts.evidence(request, row)
-    const assessment = decider.assess(session, request, evidence)
-    if (assessment.kind === 'denied') {
-      const denied = decider.explain(request, assessment)
-      const { decisions } = assessment
-      await ledger.requests.denied(row, { session, decisions })
-      const error = new JitError('denied', denied.message)
-      if (row.attended === 1) await this.#parts.issuer.giveUp(id, error)
-      return { kind: 'denied', ...denied }
-    }
-    const { decisions } = assessment
-    if (assessment.kind === 'waits') {
-      await ledger.requests.want(row, assessment, decisions)
-      const { obligation, wantedBy } = assessment
-      return { kind: 'pending', grant: id, obligation, wantedBy, lapsesAt }
-    }
-    const { approvers } = evidence
-    return this.#take(session, { row, request, decided: { decisions, approvers } })
-  }
-
-  /** Mints what waited, now that policy permits it; what changed meanwhile is decided again. */
-  async #take(
-    session: Session,
-    asked: {
-      row: GrantRow
-      request: ResolvedRequest
-      decided: Pick<Use, 'decisions' | 'approvers'>
-    },
-  ): Promise<RequestOutcome> {
-    const { ledger, decider, config, failpoint } = this.#parts
-    const { row, request, decided } = asked
-    checkTtl(request.ttlSeconds, request.members)
-    const { sid, principal } = session
-    const policyVersion = decider.current.version
-    const targets = await this.#parts.issuer.targets(
-      request.members.map(({ target }) => target.name),
-    )
-    this.#parts.admit()
-    const use = { ...decided, sid, principal, policyVersion, targets }
-    failpoint('request:permitted')
-    const intents = await ledger.requests.take(row.id, use, config.limits)
-    if (!intents) return this.#goOn(session, await ledger.read.grant(row.id))
-    failpoint('mint:intended')
-    const handover = await this.#parts.issuer.mint({ id: row.id, principal, ...request }, intents)
-    return { kind: 'granted', handover }
-  }
-}
-
-/** Whoever asked ahead, in whatever session; of a pipeline, a run that was set off by the same account. */
-function isAsker({ principal }: Session, row: GrantRow): boolean {
-  const { kind, id, triggered_by } = principalOf(row)
-  return kind === principal.kind && id === principal.id && triggered_by === principal.triggered_by
-}
-
-/** Whether there is still something to have: it waits, or this session's credentials never arrived. */
-function isOpenTo({ sid }: Session, found: LedgerGrant): boolean {
-  const { row } = found
-  return isWaiting(row) || (row.state !== 'denied' && row.sid === sid && !isOver(found))
-}
-
-function notFound(grant: string): JitError {
-  return new JitError('not_found', `there is no grant ${grant}`)
 }

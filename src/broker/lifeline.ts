@@ -10,13 +10,14 @@ import {
 import { parseJson } from '../protocol/parse.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Failpoints } from './failpoints.ts'
+import { requestDenied } from './grant-errors.ts'
 import type { Grants } from './grants.ts'
-import { DENIED_HINT, type RequestOutcome } from './intake.ts'
 import type { Handover } from './issuer.ts'
 import type { Log } from './log.ts'
 import { problemOf } from './problem.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
+import type { RequestOutcome } from './waiting-requests.ts'
 
 /** A connection that asks for nothing is closed after so many milliseconds. */
 const IDLE_MS = 30_000
@@ -253,8 +254,7 @@ export class Lifeline {
       const lapses_at = toTimestamp(lapsesAt)
       this.#send({ type: 'pending', grant, obligation, policies: [...wantedBy], lapses_at })
     } else {
-      const error = new JitError('denied', outcome.message, { hint: DENIED_HINT })
-      this.#refuse(error, outcome.policies)
+      this.#refuse(requestDenied(outcome.message), outcome.policies)
       this.#over = true
       this.close(LIFELINE_CLOSE.done)
     }
