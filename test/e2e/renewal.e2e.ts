@@ -8,19 +8,18 @@ import { ended, Home } from '../run/home.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
 import { Database } from '../servers/database.ts'
 import { startPostgres } from '../servers/postgres.ts'
+import { exec, signIn } from './signing-in.ts'
 
 let postgres: Awaited<ReturnType<typeof startPostgres>>
 let database: Database
 let plane: ControlPlane
 let home: Home
-let port: number
 const data = mkdtempSync(join(tmpdir(), 'jit-renewal-'))
 
 beforeAll(async () => {
   postgres = await startPostgres()
   database = new Database(postgres.url())
   plane = await ControlPlane.start({ data, postgres: postgres.url() })
-  port = plane.port
   home = new Home()
   await plane.signIn(home, 'dev')
 })
@@ -33,25 +32,6 @@ afterAll(async () => {
   rmSync(data, { recursive: true, force: true })
 })
 
-/** Signs in `times` times, a second apart, and says so. */
-const SIGN_IN = `
-  import pg from ${JSON.stringify(import.meta.resolve('pg'))}
-  for (let times = Number(process.argv[1]); times > 0; times--) {
-    const client = new pg.Client({ connectionString: process.env.PG_CONN_STR })
-    await client.connect()
-    await client.end()
-    console.log('signed in')
-    await new Promise((resolve) => setTimeout(resolve, 1000))
-  }`
-
-const exec = (flags: readonly string[], ...command: string[]) => [
-  ...['exec', '--env', 'dev', ...flags, '--'],
-  ...command,
-]
-const signIn = (times: number) => [
-  ...[process.execPath, '--input-type=module', '-e', SIGN_IN],
-  String(times),
-]
 const DEPLOY = ['--task', 'deploy', '--target', 'dev-db']
 
 /** Puts a policy beside the samples, and has the broker read it. */
@@ -94,23 +74,6 @@ describe('a command that outlasts its time', () => {
     expect(stderr).toMatch(/dev-api can't be renewed: this ends at \d\d:\d\d\n/)
     expect(signal).toBe('SIGTERM')
   })
-
-  test.each(['renew:extended', 'renew:recorded'])(
-    'a broker that is killed at %s: the command goes on with the next one, and nothing is left',
-    async (dieAt) => {
-      const options = { data, port, postgres: postgres.url() }
-      await plane.stop()
-      plane = await ControlPlane.start({ ...options, dieAt })
-      // A third of it is what the next broker has to come up in.
-      const jit = ended(home.start(exec([...DEPLOY, '--ttl', '24s'], ...signIn(26))))
-      await plane.gone()
-      expect(plane.process.signalCode).toBe('SIGKILL')
-      plane = await ControlPlane.start(options)
-      const result = await jit
-      expect(result).toMatchObject({ code: 0 })
-      expect(result.stdout.match(/signed in/g)).toHaveLength(26)
-    },
-  )
 })
 
 describe('a switch of branch while the command runs', () => {
