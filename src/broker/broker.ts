@@ -21,8 +21,8 @@ import type { Log } from './log.ts'
 import { Notifier } from './notifier.ts'
 import { Outbox } from './outbox.ts'
 import { Policies } from './policies.ts'
+import { Reaper } from './reaper.ts'
 import { resolveReference } from './references.ts'
-import { forgetExpired } from './replay.ts'
 import { Revoker } from './revoker.ts'
 import { createSeal, newSealKey, type Seal } from './seal.ts'
 import { createSecurityEvents, type SecurityEvents } from './security-events.ts'
@@ -200,17 +200,6 @@ function every(milliseconds: number, work: () => Promise<void>, log: Log): () =>
   return () => clearInterval(timer)
 }
 
-/** Whatever was missed, by a failure or by a process that died, is found here within a second. */
-async function reap({ sessions, store }: BrokerParts, grants: Grants): Promise<void> {
-  await grants.endExpired()
-  await grants.endLapsed()
-  for (const { sid, by } of await sessions.lapsed()) await sessions.end(sid, by)
-  await grants.endWithSessions()
-  await grants.endOrphans()
-  await grants.redecide()
-  await forgetExpired(store)
-}
-
 /**
  * Starts a broker: its ledger, what an earlier process left, then its socket.
  * @throws JitError `config_invalid`, `policy_invalid`, `store_failed`
@@ -224,6 +213,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   await checkTargets(parts)
   const server = options.server ?? (await bind(config))
   const grants = new Grants(parts)
+  const reaper = new Reaper({ ...parts, grants })
   const lifelines = new Lifelines({ ...parts, grants })
   const app = createApp({ ...parts, grants })
   const waiting = await grants.takeUp()
@@ -247,7 +237,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   revoker.start()
   parts.notifier.start()
   void sweepAll(parts)
-  const stopReaping = every(REAP_MS, () => reap(parts, grants), log)
+  const stopReaping = every(REAP_MS, () => reaper.reap(), log)
   const stopSweeping = every(SWEEP_MS, () => sweepAll(parts), log)
   const record = (event: 'broker.started' | 'policy.reloaded') =>
     store.transaction((tx) =>
@@ -265,7 +255,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       await policies.reload()
       await record('policy.reloaded')
       log.info('policies reloaded', { policies: policies.current.version })
-      await grants.redecide()
+      await reaper.redecide()
     },
     drain: (milliseconds) => grants.drain(milliseconds),
     async stop() {

@@ -9,7 +9,6 @@ import type { BrokerParts } from './broker.ts'
 import { Deadlines } from './deadlines.ts'
 import { Decider, type Evidence, evidenceOf } from './decider.ts'
 import { Exclusively } from './exclusively.ts'
-import { requestLapsed } from './grant-errors.ts'
 import { Intake } from './intake.ts'
 import { type Handover, Issuer, type ResumeRequest } from './issuer.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
@@ -261,55 +260,11 @@ export class Grants {
     }
   }
 
-  /** Ends requests that waited too long. */
-  async endLapsed(): Promise<void> {
-    for (const grant of await this.#parts.ledger.read.lapsed()) {
-      await this.refuse(grant, requestLapsed())
-    }
-  }
-
   /** Ends the grants of sessions that have ended. */
   async endWithSessions(): Promise<void> {
     for (const grant of await this.#parts.ledger.read.ofEndedSessions()) {
       await this.endAnyway(grant, { by: 'session' })
     }
-  }
-
-  /** Gives up what nobody mints any more: its window is over, or whoever minted died. */
-  async endOrphans(): Promise<void> {
-    const { ledger, revoker } = this.#parts
-    revoker.undo(await ledger.grants.overdueIntents())
-    for (const grant of await ledger.read.orphans()) {
-      const reason = { code: 'internal', message: 'it was never minted' }
-      revoker.undo((await ledger.grants.refuse(grant, reason)) ?? [])
-    }
-  }
-
-  /** Decides again what was decided under other policies, or for a principal that has changed since. */
-  async redecide(): Promise<void> {
-    const { ledger, log } = this.#parts
-    const { version } = this.#decider.current
-    for (const row of await ledger.read.decidedOtherwise(version)) {
-      try {
-        await this.#decideAgain(row, version)
-      } catch (thrown) {
-        const { code, message } = JitError.from(thrown)
-        log.warn('a grant could not be decided again', { grant: row.id, reason: message })
-        // What can't be had any more is not permitted.
-        if (code === 'target_refused') await this.end(row.id, { by: 'policy' })
-      }
-    }
-  }
-
-  async #decideAgain(row: GrantRow, version: string): Promise<void> {
-    const { ledger, sessions } = this.#parts
-    const session = await sessions.get(row.sid)
-    const request = this.#decider.recorded(row)
-    const evidence = await this.evidence(request, row)
-    const { principal } = session
-    if (this.#decider.assess(session, request, evidence).kind === 'permitted') {
-      await ledger.grants.redecided(row.id, { version, principal })
-    } else await this.end(row.id, { by: 'policy' })
   }
 
   /** Takes up what an earlier process left: deadlines first. @returns grants that wait for their lifeline */
