@@ -31,21 +31,26 @@ export interface TokenUse {
 export async function useToken(tx: Tx, use: TokenUse): Promise<{ token_hash: string | null }> {
   const { tokenHash, uses } = use.identity
   if (uses === 'once') {
-    await spend(tx, tokenHash, use)
+    await spend(tx, tokenHash, expiryOf(use))
     return { token_hash: null }
   }
   if (await isSpent(tx, tokenHash)) throw usedBefore()
   await makeRoom(tx, use)
-  // The one before it, that the platform has replaced meanwhile, would otherwise be free again.
+  // The one before it, that the platform has replaced meanwhile, would otherwise be free again. How
+  // long it lives is not known here.
   const before = use.held?.token_hash ?? tokenHash
-  if (before !== tokenHash) await spend(tx, before, use)
+  if (before !== tokenHash) await spend(tx, before, use.now + REMEMBERED_MS.most)
   return { token_hash: tokenHash }
 }
 
-async function spend(tx: Tx, value: string, { identity, now }: TokenUse): Promise<void> {
+/** Until when a token has to be remembered, in milliseconds since the epoch. */
+function expiryOf({ identity, now }: TokenUse): number {
   const { least, most } = REMEMBERED_MS
   const ends = identity.expiresAt * 1000 + 60_000
-  const expiresAt = Math.min(Math.max(now + least, ends), now + most)
+  return Math.min(Math.max(now + least, ends), now + most)
+}
+
+async function spend(tx: Tx, value: string, expiresAt: number): Promise<void> {
   if (!(await takeOnce(tx, { scope: 'id-token', value, expiresAt }))) throw usedBefore()
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { VerifiedIdentity } from '../../src/broker/identity.ts'
 import { forgetExpired } from '../../src/broker/replay.ts'
+import type { SessionRow } from '../../src/broker/store/schema.ts'
 import { openSqliteStore } from '../../src/broker/store/sqlite.ts'
 import type { Store } from '../../src/broker/store/store.ts'
 import { useToken } from '../../src/broker/token-use.ts'
@@ -54,4 +55,19 @@ test('a token that says it lives for years is remembered for a day', async () =>
   time += 26 * 60 * MINUTE
   await forgetExpired(store)
   expect(await store.db.selectFrom('replay').selectAll().execute()).toEqual([])
+})
+
+test('one that a job keeps is remembered for a day once it was replaced, however short-lived the next one', async () => {
+  const use = (hash: string, { jkt, held }: { jkt: string; held?: string }) => {
+    const expiresAt = (time + MINUTE) / 1000
+    const identity = { tokenHash: hash, uses: 'one-at-a-time', expiresAt } as VerifiedIdentity
+    const session = held === undefined ? undefined : ({ token_hash: held } as SessionRow)
+    return store.transaction((tx) =>
+      useToken(tx, { identity, jkt, held: session, now: time, idle: 1800 }),
+    )
+  }
+  expect(await use('next', { jkt: 'job', held: 'first' })).toEqual({ token_hash: 'next' })
+  time += 23 * 60 * MINUTE
+  await forgetExpired(store)
+  await expect(use('first', { jkt: 'thief' })).rejects.toMatchObject({ code: 'token_invalid' })
 })

@@ -107,7 +107,10 @@ function* checkRules(
   if (Object.keys(written[other]).length > 0)
     yield { path: [other], message: `expected ${here}: tokens of ${type} are matched by these` }
   const seen = new Set<string>()
+  const domain = type === 'spiffe' ? `${written.issuer}/` : ''
   for (const [name, rule] of Object.entries(written[here])) {
+    // Its keys vouch for its own domain alone, and ids leave the domain of a subject out.
+    if (!name.startsWith(domain)) yield { path: [here, name], message: `expected ${domain}PATH` }
     const inTokens = byRepository ? pathOf(name) : name
     if (seen.has(inTokens))
       yield { path: [here, name], message: 'expected each once, whatever its host' }

@@ -71,6 +71,11 @@ describe('an issuer of pipelines’ tokens', () => {
       SPIFFE.replace(/ {4}jwks_uri.*\n/, ''),
       /jwks_uri: expected a value/,
     ],
+    [
+      'a subject of another trust domain',
+      SPIFFE.replace('acme.dev/ci', 'acme.dev.evil.dev/ci'),
+      /evil\.dev\/ci: expected spiffe:\/\/acme\.dev\/PATH/,
+    ],
     ['tokens of days', SPIFFE.replace('10m', '2d'), /token_age: expected at most 24h/],
     ['the same issuer twice', GITHUB + GITHUB, /expected each issuer once/],
   ])('with %s is refused', (_, entries, message) => {
