@@ -181,7 +181,7 @@ function read(payload: JWTPayload, { config, now }: Transmitter & { now: number 
   const times = known.map(
     ({ event }) => parse(Event, event, { what: 'event' }).event_timestamp ?? Infinity,
   )
-  const at = Math.max(...times) * 1000
+  const at = Math.ceil(Math.max(...times) * 1000)
   return {
     kind: 'cut-off',
     issuer,

@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { generateKeyPair, SignJWT } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Harness, type HarnessOptions, request, TestClient } from './harness.ts'
@@ -94,6 +96,15 @@ describe('a security event', () => {
     expect(await isOut(dana)).toBe(false)
     expect(await signIn({ auth_time: seconds() - 30 })).toBe(400)
     expect(await signIn({ auth_time: seconds() - 5 })).toBe(200)
+  })
+
+  it('of a fraction of a second is kept in whole milliseconds, and none too early', async () => {
+    await start()
+    await push(await event({ payload: { event_timestamp: 1_700_000_000.0001 } }))
+    const database = new DatabaseSync(join(harness.directory, 'ledger.db'))
+    const rows = database.prepare('select until from cut_offs').all()
+    database.close()
+    expect(rows).toEqual([{ until: 1_700_000_000_001 }])
   })
 
   it('of the future counts from now on: the next sign-in is not lost', async () => {
