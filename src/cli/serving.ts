@@ -7,8 +7,8 @@ export interface Served<Server> {
   ready?(server: Server): void
   reload(server: Server): Promise<void>
   stop(server: Server): Promise<void>
-  /** What the hang-up of a terminal means: a daemon has none, and reads its policies again. */
-  readonly hangup: 'reload' | 'stop'
+  /** What HUP means, asked when it comes: its terminal has gone, or the policies are to be read again. */
+  hangup(): 'reload' | 'stop'
   readonly log: { warn(message: string, detail: Readonly<Record<string, unknown>>): void }
 }
 
@@ -20,7 +20,7 @@ export async function serve<Server>(served: Served<Server>): Promise<void> {
   const interrupted = Promise.withResolvers<void>()
   let running: Server | undefined
   const onHangup = () => {
-    if (served.hangup === 'stop') interrupted.resolve()
+    if (served.hangup() === 'stop') interrupted.resolve()
     else if (running !== undefined) {
       served.reload(running).catch((thrown: unknown) => {
         const reason = JitError.from(thrown).message

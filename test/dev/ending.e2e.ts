@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { spawn as spawnOnTerminal } from '@lydell/node-pty'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type IPty, spawn as spawnOnTerminal } from '@lydell/node-pty'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { JIT } from '../run/home.ts'
 
 let temporary: string
@@ -49,17 +49,39 @@ test('TERM while it starts: what was started is stopped', async () => {
   expect(left()).toEqual([])
 })
 
-test('it ends with its terminal', async () => {
-  const pty = spawnOnTerminal(process.execPath, [JIT, 'dev'], { env: env() })
-  const exited = new Promise((resolve) => pty.onExit(resolve))
-  let shown = ''
-  await new Promise<void>((resolve) => {
+describe('on a terminal', () => {
+  let pty: IPty
+  let exited: Promise<unknown>
+  let shown: string
+  beforeEach(async () => {
+    const data = join(temporary, 'data')
+    pty = spawnOnTerminal(process.execPath, [JIT, 'dev', '--data', data], { env: env() })
+    exited = new Promise((resolve) => pty.onExit(resolve))
+    shown = ''
     pty.onData((text) => {
       shown += text
-      if (shown.includes('Ctrl-C stops it')) resolve()
     })
+    await shows('Ctrl-C stops it')
   })
-  pty.kill('SIGHUP')
-  await exited
-  expect(left()).toEqual([])
+  afterEach(() => pty.kill('SIGKILL'))
+  const shows = (what: string) => expect.poll(() => shown, { timeout: 10_000 }).toContain(what)
+
+  test('it ends when that is closed', async () => {
+    // Closes the terminal, and only then signals.
+    ;(pty as IPty & { destroy(): void }).destroy()
+    await exited
+    expect(existsSync(join(temporary, 'data', 'ledger.db-wal'))).toBe(false)
+  })
+
+  test.runIf(process.platform === 'linux')('HUP by hand reads the policies again', async () => {
+    const policies = join(temporary, 'data', 'policies')
+    expect(shown.replaceAll('\r\n', '\n')).toContain(policies)
+    pty.kill('SIGHUP')
+    await shows('the policies were read again')
+    writeFileSync(join(policies, 'wrong.cedar'), 'permit (')
+    pty.kill('SIGHUP')
+    await shows('what was in force before still is')
+    pty.write('\x03')
+    await exited
+  })
 })

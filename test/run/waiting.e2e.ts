@@ -52,6 +52,16 @@ describe('jit exec on a request that waits for approval', () => {
     )
   })
 
+  test.runIf(process.platform === 'linux')('behind & it draws nothing', async () => {
+    const exec = [process.execPath, JIT, ...ASK, '--', 'true'].join(' ')
+    const screen = new Screen(home, ['bash', '-c', `set -m; ${exec} & wait`])
+    await screen.shows('waiting for')
+    broker.approve(approvalBy('dana'))
+    await screen.shows('granted')
+    await screen.ended
+    expect(screen.text).not.toContain('\u001b[K')
+  })
+
   test('an approver who says no is 125, with what was said', async () => {
     const { end } = await waiting([...ASK, '--', 'true'])
     broker.fail('approval_denied', 403, 'denied by dana: not today')

@@ -28,7 +28,7 @@ export async function runBroker(options: BrokerOptions, deps: Deps): Promise<num
   deps.interrupted.throwIfAborted()
   await serve({
     log,
-    hangup: 'reload',
+    hangup: () => 'reload',
     start: async () =>
       startBroker({
         config: await loadConfig(resolve(deps.cwd, options.config), targetKinds),

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { JitError } from '../../lib/errors.ts'
 import { escapeForDisplay } from '../../lib/escape.ts'
 import type { Deps } from '../deps.ts'
+import { inForeground } from '../foreground.ts'
 
 interface DevOptions {
   readonly port?: string
@@ -36,10 +37,13 @@ export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
   const { failpoints } = await import('../../broker/failpoints.ts')
   const { serve } = await import('../serving.ts')
   const log = await logFor(options, deps)
+  // Once the terminal has gone, its streams no longer say that they were one.
+  const onTerminal = deps.io.interactive
   deps.interrupted.throwIfAborted()
   await serve({
     log,
-    hangup: deps.io.interactive ? 'stop' : 'reload',
+    // With its terminal gone it isn't in the foreground of one.
+    hangup: () => (onTerminal && !inForeground() ? 'stop' : 'reload'),
     start: () =>
       startDevelopment({
         port: parsePort(options.port ?? '0'),
@@ -51,9 +55,12 @@ export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
       }).catch((thrown) => withHint(thrown, options)),
     ready({ broker, issuer }) {
       if (options.json) deps.io.out(JSON.stringify({ broker, issuer }))
-      else announce(deps, { broker, issuer })
+      else announce(deps, { broker, issuer }, options)
     },
-    reload: (development) => development.reload(),
+    async reload(development) {
+      await development.reload()
+      if (!options.json) deps.io.note('the policies were read again')
+    },
     stop: (development) => development.stop(),
   })
   return 0
@@ -103,10 +110,18 @@ function withHint(thrown: unknown, { port, data }: DevOptions): never {
   })
 }
 
-function announce({ io }: Deps, { broker, issuer }: { broker: string; issuer: string }): void {
+function announce(
+  { io, cwd }: Deps,
+  { broker, issuer }: { broker: string; issuer: string },
+  { data }: DevOptions,
+): void {
   const { bold, dim } = io.style
   io.note(`${bold('jit dev')} serves at ${bold(broker)} (sign-in at ${issuer})`)
   io.note('  for development only: accounts dev, lead and admin sign in without a password')
+  if (data !== undefined) {
+    const folder = escapeForDisplay(resolve(cwd, data, 'policies'))
+    io.note(`  policies: ${folder}, read again on: kill -HUP ${process.pid}`)
+  }
   io.note('')
   io.note('  in another terminal:')
   io.note(`    jit login ${broker}`)
