@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     // More than there are cores: the tests wait for graces, disks and processes most of the time.
     maxWorkers: 4,
+    // Of the tests of one file that wait side by side.
+    maxConcurrency: 3,
     projects: [
       {
         test: {

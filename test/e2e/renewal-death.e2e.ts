@@ -16,12 +16,12 @@ beforeAll(async () => {
 afterAll(() => postgres.stop())
 
 /** Seconds. A third of it is what the next broker has to come up in. */
-const TTL = 24
+const TTL = 36
 
 // Side by side: most of each is waiting.
-test.concurrent.each(['renew:intended', 'renew:extended', 'renew:recorded'])(
+test.concurrent.for(['renew:intended', 'renew:extended', 'renew:recorded'])(
   'the broker is killed at %s: the command goes on with the next one, and nothing is left',
-  async (dieAt) => {
+  async (dieAt, { expect }) => {
     const data = mkdtempSync(join(tmpdir(), 'jit-renewal-death-'))
     const home = new Home()
     const doomed = await ControlPlane.start({ data, postgres: postgres.url(), dieAt })
