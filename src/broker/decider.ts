@@ -9,6 +9,7 @@ import type { Obligation } from '../protocol/obligation.ts'
 import { outsideCeiling } from './ceiling.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Fleet } from './fleet.ts'
+import { CEILING_HINT, DENIED_HINT } from './grant-errors.ts'
 import type { Policies } from './policies.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
@@ -164,12 +165,12 @@ export class Decider {
     }
   }
 
-  /** A denial in words; targets that were denied for the same reason in one breath. */
+  /** A denial in words, and what can be done about it; targets that were denied for the same reason in one breath. */
   explain(
     { task, environment }: ResolvedRequest,
     { denials, outside }: Extract<Assessment, { kind: 'denied' }>,
   ) {
-    if (outside) return { message: outside, policies: [] }
+    if (outside) return { message: outside, policies: [], hint: CEILING_HINT }
     const alike = Map.groupBy(denials, ({ decision }) => JSON.stringify(decision))
     const words = [...alike.values()].map((group) => {
       const names = group.map(({ target }) => target).join(', ')
@@ -177,7 +178,7 @@ export class Decider {
       return group[0] ? describeDenial(group[0].decision, { subject, policies: this.current }) : ''
     })
     const policies = [...new Set(denials.flatMap(({ decision }) => decision.policies))]
-    return { message: words.join('; '), policies }
+    return { message: words.join('; '), policies, hint: DENIED_HINT }
   }
 
   /** A grant's tier as it is configured today. */

@@ -5,9 +5,13 @@ export function grantEnded(grant: string): JitError {
   return new JitError('grant_ended', `grant ${grant} is over`, { hint: 'ask again' })
 }
 
-/** Policy says no, whatever was got first. */
-export function requestDenied(message: string): JitError {
-  const hint = 'ask whoever keeps the policies, or ask for less'
+/** What can be done about a denial: policies are somebody's to change, what was handed on is the owner's. */
+export const DENIED_HINT = 'ask whoever keeps the policies, or ask for less'
+export const CEILING_HINT =
+  'only your owner can give you more, by handing a session on anew; or ask for less'
+
+/** Policy says no, whatever was got first, or the session's ceiling does. */
+export function requestDenied({ message, hint }: { message: string; hint: string }): JitError {
   return new JitError('denied', message, { hint })
 }
 

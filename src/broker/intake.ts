@@ -147,8 +147,7 @@ export class Intake {
     if (assessment.kind === 'denied') {
       const decided = this.#decided(session, asked, assessment)
       if (!before) await ledger.grants.record(decided, [], config.limits)
-      const { message } = this.#parts.decider.explain(request, assessment)
-      throw requestDenied(message)
+      throw requestDenied(this.#parts.decider.explain(request, assessment))
     }
     if (before) throw grantEnded(before.row.id)
     const nothing = { obligation: { approvals: [] }, wantedBy: [] }

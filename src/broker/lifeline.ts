@@ -254,7 +254,7 @@ export class Lifeline {
       const lapses_at = toTimestamp(lapsesAt)
       this.#send({ type: 'pending', grant, obligation, policies: [...wantedBy], lapses_at })
     } else {
-      this.#refuse(requestDenied(outcome.message), outcome.policies)
+      this.#refuse(requestDenied(outcome), outcome.policies)
       this.#over = true
       this.close(LIFELINE_CLOSE.done)
     }

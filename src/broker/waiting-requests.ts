@@ -14,7 +14,12 @@ import type { GrantRow } from './store/schema.ts'
 /** The answer to a request. */
 export type RequestOutcome =
   | { readonly kind: 'granted'; readonly handover: Handover }
-  | { readonly kind: 'denied'; readonly message: string; readonly policies: readonly string[] }
+  | {
+      readonly kind: 'denied'
+      readonly message: string
+      readonly hint: string
+      readonly policies: readonly string[]
+    }
   /** Policy wants something first. */
   | ({ readonly kind: 'pending'; readonly grant: string } & Omit<Waiting, 'attended'>)
 

@@ -151,6 +151,7 @@ describe('a session handed on to a copilot', () => {
       const { code, stderr } = await exec(CLAUDE, beyond)
       expect(code).toBe(125)
       expect(stderr).toContain('outside what this session was given')
+      expect(stderr).toContain('jit: hint: only your owner can give you more')
       expect((await exec({}, beyond)).code).toBe(0)
     }
   })
