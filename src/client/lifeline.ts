@@ -225,6 +225,8 @@ export class Lifeline {
   #lose({ error, done }: { error: JitError; done: boolean }): void {
     this.#line = undefined
     this.held.failed(error)
+    // Another command has it: it isn't this one's to take back any more.
+    if (error.code === 'grant_ended') this.#inquiry?.answered()
     const pending = done ? this.#inquiry?.leftToItself() : undefined
     if (pending) this.#waiting?.resolve({ kind: 'detached', pending })
     else if (this.#waiting) this.#waiting.reject(error)

@@ -153,6 +153,9 @@ function closedWith(url: URL, code: number): JitError {
   if (code === LIFELINE_CLOSE.badMessage) {
     return new JitError('broker_failed', 'the broker does not understand what was sent to it')
   }
+  if (code === LIFELINE_CLOSE.replaced) {
+    return new JitError('grant_ended', 'another command took this grant over')
+  }
   return unreachable(url, `it closed the lifeline (${code})`, undefined)
 }
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { FakeBroker, type Reply } from './fake-broker.ts'
+import { LIFELINE_CLOSE } from '../../src/protocol/lifeline.ts'
+import { FakeBroker, type FakeLine, type Reply } from './fake-broker.ts'
 import { ended, Home, JIT } from './home.ts'
 import { approvalBy } from './requests.ts'
 import { Screen } from './screen.ts'
@@ -75,6 +76,21 @@ describe('jit exec on a request that waits for approval', () => {
     const { end } = await waiting([...ASK, '--', 'true'])
     broker.fail('request_lapsed', 409, 'nobody approved it in time')
     expect(await end).toMatchObject({ code: 125 })
+  })
+
+  test('one that another command took over is left to that', async () => {
+    const { promise, resolve } = Promise.withResolvers<FakeLine>()
+    broker.behaviour.answer = (_, line) => {
+      resolve(line)
+      return false
+    }
+    const { end } = await waiting([...ASK, '--', 'true'])
+    const { socket } = await promise
+    socket.close(LIFELINE_CLOSE.replaced)
+    const { code, stderr } = await end
+    expect({ code, stderr }).toMatchObject({ code: 125, stderr: expect.stringContaining('took') })
+    expect(broker.calls).toEqual([])
+    expect(broker.received).toHaveLength(1)
   })
 
   test('Ctrl-C takes it back, and is 130', async () => {
