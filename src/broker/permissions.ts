@@ -1,8 +1,10 @@
+import type { GrantContext } from '../protocol/grant.ts'
 import type { Principal } from '../protocol/principal.ts'
 import { authenticationOf } from './decider.ts'
 import { type LedgerGrant, principalOf } from './ledger/rows.ts'
 import type { Policies } from './policies.ts'
-import type { Session } from './sessions.ts'
+import type { Session, SignedContext } from './sessions.ts'
+import type { GrantRow } from './store/schema.ts'
 import type { Store } from './store/store.ts'
 
 interface Parts {
@@ -10,10 +12,20 @@ interface Parts {
   readonly store: Store
 }
 
-/** Whether it is a principal's own grant, or that of a copilot of theirs. */
-export function isOwn({ principal }: Session, { row }: LedgerGrant): boolean {
-  if (row.principal_id === principal.id) return row.principal_kind === principal.kind
+/**
+ * Whether it is a principal's own grant, or that of a copilot of theirs. Runs of one repository are
+ * one principal, and whoever may push a branch has one: own is what the same code was given.
+ */
+export function isOwn({ principal, signed }: Session, { row }: LedgerGrant): boolean {
+  if (row.principal_id === principal.id) {
+    return row.principal_kind === principal.kind && isOfCode(row, signed)
+  }
   return principal.kind === 'human' && principalOf(row).owner === principal.id
+}
+
+function isOfCode({ context }: GrantRow, signed: SignedContext): boolean {
+  const { repository, branch, commit } = JSON.parse(context) as GrantContext
+  return repository === signed.repository && branch === signed.branch && commit === signed.commit
 }
 
 /** Whether somebody may see or end a grant: one's own always, one's copilots' too, others' as policy says. */
@@ -33,14 +45,18 @@ export function mayDo(
   return effect === 'permit'
 }
 
-/** Whether somebody may end another's access: one's own and one's copilots' always, others' as policy says. */
+/**
+ * Whether somebody may end another's access: a person's own and their copilots' always, others' as
+ * policy says. Nor may a run end by itself the access of all runs of its repository.
+ */
 export function mayOffboard(
   session: Session,
   whom: Principal,
   { policies, store }: Parts,
 ): boolean {
   const { principal } = session
-  if (whom.id === principal.id && whom.kind === principal.kind) return true
+  const isSelf = whom.id === principal.id && whom.kind === principal.kind
+  if (isSelf && principal.kind !== 'pipeline') return true
   if (principal.kind === 'human' && whom.owner === principal.id) return true
   const { effect } = policies.current.decideOn({
     principal,

@@ -101,6 +101,22 @@ describe('a pipeline', () => {
     expect((await client.call('GET', '/v1/whoami')).status).toBe(200)
   })
 
+  test('sees and ends what its own code was given; a run of another branch is another matter', async () => {
+    const deploy = await signedIn(github)
+    const { granted, line } = await deploy.grant()
+    const topic = await signedIn(github, { ref: 'refs/heads/topic', sha: 'b'.repeat(40) })
+    expect((await topic.call('GET', '/v1/grants?scope=mine')).body.grants).toEqual([])
+    expect((await topic.call('POST', `/v1/grants/${granted.grant}/revoke`, {})).status).toBe(404)
+    const { body } = await topic.call('POST', '/v1/revoke', { scope: 'all' })
+    expect(body).toMatchObject({ receipts: [], sessions: 0, cut_off: [] })
+    expect(await deploy.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
+    const next = await signedIn(github)
+    expect((await next.call('GET', '/v1/grants?scope=mine')).body.grants).toHaveLength(1)
+    const ended = await next.call('POST', '/v1/revoke', { scope: 'mine' })
+    expect(ended.body.receipts).toMatchObject([{ grant: granted.grant }])
+    await line.next('revoked')
+  })
+
   test.each([
     ['another commit', { sha: 'b'.repeat(40) }],
     ['another branch', { ref: 'refs/heads/topic' }],
