@@ -10,7 +10,7 @@ import { authenticationOf, evidenceOf } from './decider.ts'
 import { requestLapsed } from './grant-errors.ts'
 import { GRANTED_STATES } from './grant-state.ts'
 import type { Grants } from './grants.ts'
-import { grantView, isWaiting, obligationOf, principalOf } from './ledger/rows.ts'
+import { grantView, isWaiting, type LedgerGrant, obligationOf, principalOf } from './ledger/rows.ts'
 import { isOwn } from './permissions.ts'
 import type { Session } from './sessions.ts'
 import type { ApprovalRow, GrantRow } from './store/schema.ts'
@@ -74,9 +74,7 @@ export class Approvals {
    */
   async approve(session: Session, grant: string, hash: string): Promise<ApprovalRequest> {
     const { ledger, config, failpoint, grants } = this.#parts
-    const { row } = await ledger.read.grant(grant)
-    this.#refuseOwnRequest(session, row)
-    if (!this.#isApprover(session, row)) throw notFound(grant)
+    const { row } = await this.#forApprover(session, grant)
     requireWaiting(row)
     const request = grants.decider.recorded(row)
     const subjectHash = hashOfSubject(subjectOf(row, request))
@@ -107,10 +105,8 @@ export class Approvals {
    * @throws JitError `denied`, `not_found`, `grant_ended`
    */
   async deny(session: Session, grant: string, reason: string): Promise<ApprovalRequest> {
-    const { ledger, grants } = this.#parts
-    const { row } = await ledger.read.grant(grant)
-    this.#refuseOwnRequest(session, row)
-    if (!this.#isApprover(session, row)) throw notFound(grant)
+    const { grants } = this.#parts
+    const { row } = await this.#forApprover(session, grant)
     requireWaiting(row)
     const { principal } = session
     const why = reason === '' ? '' : `: ${reason}`
@@ -137,13 +133,11 @@ export class Approvals {
    * @throws JitError `denied`, `not_found`, `request_invalid`
    */
   async acknowledge(session: Session, grant: string): Promise<Grant> {
-    const found = await this.#parts.ledger.read.grant(grant)
+    const found = await this.#forApprover(session, grant)
     const { row } = found
-    this.#refuseOwnRequest(session, row)
     if (isOwn(session, found)) {
       throw new JitError('denied', 'your copilot had it: somebody else has to look at it')
     }
-    if (!this.#isApprover(session, row)) throw notFound(grant)
     if (row.break_glass === 0 || !wasGranted(row)) {
       throw new JitError('request_invalid', `grant ${grant} was no emergency`)
     }
@@ -178,18 +172,25 @@ export class Approvals {
     return this.#wantedSignIn(session, row) !== 'none'
   }
 
-  /** @throws JitError `denied`: nobody approves their own request, and no agent or pipeline any */
-  #refuseOwnRequest(session: Session, row: GrantRow): void {
-    const { principal } = session
-    if (principal.kind !== 'human') {
-      throw new JitError('denied', `${principal.kind}s approve nothing: a person has to`)
+  /**
+   * A grant, for somebody who may say yes to it.
+   * @throws JitError `denied`: nobody approves their own request, and no agent or pipeline any; `not_found`
+   */
+  async #forApprover(session: Session, grant: string): Promise<LedgerGrant> {
+    const { kind } = session.principal
+    if (kind !== 'human') {
+      throw new JitError('denied', `${kind}s approve nothing: a person has to`)
     }
+    const found = await this.#parts.ledger.read.grant(grant)
+    const { row } = found
     if (hasAsked(session, row)) {
       throw new JitError('denied', 'you asked for it: somebody else has to approve it')
     }
     if (hasTriggered(session, row)) {
       throw new JitError('denied', 'you set this pipeline off: somebody else has to approve it')
     }
+    if (!this.#isApprover(session, row)) throw notFound(grant)
+    return found
   }
 
   /**
