@@ -105,20 +105,21 @@ export class WaitingRequests {
     const evidence = await this.#parts.evidence(request, row)
     const assessment = decider.assess(session, request, evidence)
     const { decisions } = assessment
+    const policyVersion = decider.current.version
     if (assessment.kind === 'denied') {
       const denied = decider.explain(request, assessment)
-      await ledger.requests.denied(row, { session, decisions })
+      await ledger.requests.denied(row, { session, policy_version: policyVersion, decisions })
       const error = new JitError('denied', denied.message)
       if (row.attended === 1) await this.#parts.issuer.giveUp(id, error)
       return { kind: 'denied', ...denied }
     }
     if (assessment.kind === 'waits') {
-      await ledger.requests.want(row, assessment, decisions)
+      await ledger.requests.want(row, assessment, { decisions, policyVersion })
       const { obligation, wantedBy } = assessment
       return { kind: 'pending', grant: id, obligation, wantedBy, lapsesAt }
     }
     const { approvers } = evidence
-    return this.#take(session, { row, request, decided: { decisions, approvers } })
+    return this.#take(session, { row, request, decided: { decisions, policyVersion, approvers } })
   }
 
   /** Mints what waited, now that policy permits it; what changed meanwhile is decided again. */
@@ -127,19 +128,18 @@ export class WaitingRequests {
     asked: {
       row: GrantRow
       request: ResolvedRequest
-      decided: Pick<Use, 'decisions' | 'approvers'>
+      decided: Pick<Use, 'decisions' | 'policyVersion' | 'approvers'>
     },
   ): Promise<RequestOutcome> {
-    const { ledger, decider, config, failpoint } = this.#parts
+    const { ledger, config, failpoint } = this.#parts
     const { row, request, decided } = asked
     checkTtl(request.ttlSeconds, request.members)
     const { sid, principal } = session
-    const policyVersion = decider.current.version
     const targets = await this.#parts.issuer.targets(
       request.members.map(({ target }) => target.name),
     )
     this.#parts.admit()
-    const use = { ...decided, sid, principal, policyVersion, targets }
+    const use = { ...decided, sid, principal, targets }
     failpoint('request:permitted')
     const intents = await ledger.requests.take(row.id, use, config.limits)
     if (!intents) return this.goOn(session, await ledger.read.grant(row.id))

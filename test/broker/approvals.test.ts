@@ -171,6 +171,12 @@ describe('a request that policy wants an approval for', () => {
     await approve(await dana(), pending.grant)
     await expect(line.next('granted')).rejects.toThrow(/freeze/)
     expect(harness.targets.vault?.handles.size).toBe(0)
+    const entries = await audit()
+    const [before, after] = ['grant.pending', 'grant.denied'].map((one) =>
+      entries.find(({ event }) => event === one),
+    )
+    expect(after?.policy_version).toMatch(/^[0-9a-f]{64}$/)
+    expect(after?.policy_version).not.toBe(before?.policy_version)
   })
 
   test('is recorded from request to outcome, with who approved what, and no secret', async () => {
@@ -315,6 +321,8 @@ describe('what is approved is what is minted', () => {
     expect(vault.handles.size).toBe(0)
     const { body: list } = await approver.call('GET', '/v1/approvals')
     expect(list.requests).toMatchObject([{ subject: { grant: asked.id }, approvals: [] }])
+    const wanting = (await audit()).find(({ event }) => event === 'grant.wanting')
+    expect(wanting).toMatchObject({ policy_version: expect.stringMatching(/^[0-9a-f]{64}$/) })
     expect((await approve(approver, asked.id)).body.state).toBe('approved')
     await line.next('granted')
   })

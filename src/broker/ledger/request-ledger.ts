@@ -60,7 +60,7 @@ export class RequestLedger {
   async want(
     row: GrantRow,
     waiting: Pick<Waiting, 'obligation' | 'wantedBy'>,
-    decisions: readonly TargetDecision[],
+    decided: Pick<Use, 'decisions' | 'policyVersion'>,
   ): Promise<void> {
     const obligation = JSON.stringify(waiting.obligation)
     if (obligation === row.obligation) return
@@ -81,7 +81,8 @@ export class RequestLedger {
         principal: principalOf(updated),
         grant: row.id,
         obligation: waiting.obligation,
-        decisions,
+        policy_version: decided.policyVersion,
+        decisions: decided.decisions,
       })
       if (obligationOf(row).approvals.length === 0) {
         await announce(tx, { row: updated, outbox: this.#outbox })
