@@ -97,9 +97,11 @@ function titleOf(
 function stopText(why: Stopped): string {
   if (why.kind === 'deadline') return "the grant's time is over"
   if (why.kind === 'refused') return `the grant is over (${escapeForDisplay(why.error.message)})`
-  const by = why.endedBy === 'revoked' && why.reason ? [] : [why.endedBy]
-  const said = [...by, escapeForDisplay(why.reason)].filter((part) => part !== '')
-  return `the broker ended the grant (${said.join(': ')})`
+  // These reasons begin with what ended it.
+  const said = ['revoked', 'context'].includes(why.endedBy) && why.reason !== ''
+  const by = said ? [] : [why.endedBy]
+  const words = [...by, escapeForDisplay(why.reason)].filter((part) => part !== '')
+  return `the broker ended the grant (${words.join(': ')})`
 }
 
 function endText(expiresAt: string, now: number): string {

@@ -44,6 +44,11 @@ export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>
     told.add(aside)
     io.redraw(left.slice(0, room))
   }
+  const tell = ({ what, aside }: Awaited) => {
+    const left = `${symbols.waits[0]} ${what}`
+    const both = `${left.padEnd(ASIDE_AT)} ${aside}`
+    for (const line of both.length <= io.noteColumns ? [both] : [left, `  ${aside}`]) io.note(line)
+  }
   const repeat = ({ what }: Awaited) => {
     const minutes = Math.floor((elapsed() * 1000) / REPEAT_EVERY)
     if (minutes > repeated)
@@ -63,10 +68,7 @@ export function waitingOn({ io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>
       shown = awaited
       if (!timer) begin()
       if (io.live) draw(awaited)
-      else if (!same)
-        io.note(
-          `${symbols.waits[0]} ${awaited.what.padEnd(ASIDE_AT - 2)} ${awaited.aside}`.trimEnd(),
-        )
+      else if (!same) tell(awaited)
     },
     stop() {
       if (!timer) return undefined

@@ -86,15 +86,16 @@ test('a terminal too narrow for both is told once above the line how to approve'
 
 test('in the background nothing is drawn, and after fg it goes on', () => {
   const { said, screen, io, report } = reporting({ live: true })
-  Object.assign(io, { live: false })
+  Object.assign(io, { live: false, noteColumns: 80 })
   report.pending(pending())
   vi.advanceTimersByTime(61_000)
   expect(screen.drawn).toBe('')
   expect(said).toEqual([
-    expect.stringMatching(/^⧗ waiting for platform-oncall +jit approve g_1 · /),
+    '⧗ waiting for platform-oncall',
+    expect.stringMatching(/^ {2}jit approve g_1 · lapses \d\d:\d\d$/),
     '⧗ still waiting for platform-oncall (1m)',
   ])
-  Object.assign(io, { live: true })
+  Object.assign(io, { live: true, noteColumns: 120 })
   vi.advanceTimersByTime(9000)
   expect(screen.drawn).toMatch(/^[⧗⧖] waiting for platform-oncall … 1m 10s/)
 })

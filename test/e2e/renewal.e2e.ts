@@ -102,7 +102,9 @@ describe('a switch of branch while the command runs', () => {
     const { outcome } = await switching(DEPLOY, 'experiment/x', ['sleep', '60'])
     const { stderr, signal } = await outcome
     expect(signal).toBe('SIGTERM')
-    expect(stderr).toMatch(/the broker ended the grant \(context: .*not-from-experiments/)
+    expect(stderr).toMatch(
+      /the broker ended the grant \(its context changed: .*not-from-experiments/,
+    )
     expect(await database.leases()).toEqual([])
   })
 
