@@ -1,10 +1,10 @@
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from 'jose'
 import * as v from 'valibot'
+import { isLoopback } from '../lib/address.ts'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { parseJson } from '../protocol/parse.ts'
 import { readBounded } from './bounded-body.ts'
-import { isLoopback } from './config/values.ts'
 import { resolveReference } from './references.ts'
 
 export interface KeysetOptions {

@@ -9,12 +9,12 @@ import { MAX_MESSAGE_BYTES } from '../protocol/lifeline.ts'
 import { PROBLEM_MEDIA_TYPE } from '../protocol/problem.ts'
 import type { App } from './app.ts'
 import type { BrokerConfig } from './config/config.ts'
+import { isLoopbackHost } from './config/values.ts'
 import type { Lifelines } from './lifelines.ts'
 import { problemOf } from './problem.ts'
 import type { Session } from './sessions.ts'
 
 const LIFELINE_PATH = '/v1/lifeline'
-const LOOPBACK_HOSTS = new Set(['127.0.0.1', '::1', 'localhost'])
 
 /** Something else that answers on the same socket, for paths of its own: the development provider. */
 export interface Mount {
@@ -28,7 +28,7 @@ export interface Mount {
  */
 export function checkTransport(config: BrokerConfig): void {
   if (config.tls || config.dangerouslyAllowPlainHttp) return
-  if (LOOPBACK_HOSTS.has(config.listen.host)) return
+  if (isLoopbackHost(config.listen.host)) return
   throw new JitError('config_invalid', `listen: ${config.listen.host} is not loopback`, {
     hint: 'set tls: { cert, key }, or listen on 127.0.0.1 behind a proxy that speaks TLS',
   })

@@ -6,7 +6,7 @@ import { BUILT_IN_ACTIONS } from '../../policy/vocabulary.ts'
 import type { TargetKind } from '../../targets/target.ts'
 import type { BrokerFile } from './schema.ts'
 import { placeholdersOf } from './template.ts'
-import { isLoopback, isSecure, issuerKey } from './values.ts'
+import { isLoopbackHost, isSecure, issuerKey } from './values.ts'
 
 const RESERVED_TASKS: ReadonlySet<string> = new Set(BUILT_IN_ACTIONS)
 const PASSWORD_IN_URL = /^[a-z][a-z0-9+.-]*:\/\/[^\s/@]*:[^\s/@]+@/i
@@ -47,9 +47,7 @@ function* checkTransport(file: BrokerFile): Generator<Mistake> {
   if (!isSecure(file.url)) yield { path: ['url'], message, hint }
   if (file.grants && !isSecure(file.grants.issuer))
     yield { path: ['grants', 'issuer'], message, hint }
-  const { host } = file.listen
-  const bound = URL.parse(`http://${host.includes(':') ? `[${host}]` : host}`)
-  if (!file.tls && !(bound && isLoopback(bound))) {
+  if (!file.tls && !isLoopbackHost(file.listen.host)) {
     yield { path: ['listen'], message: 'expected a loopback address, or tls: { cert, key }', hint }
   }
 }

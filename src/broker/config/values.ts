@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { isLoopback, isPrivateTransport } from '../../lib/address.ts'
 
 export const Count = (max: number) => {
   const message = `expected a whole number from 1 to ${max}`
@@ -32,11 +33,10 @@ export const Host = v.pipe(
   v.regex(/^[a-z0-9.-]{1,253}(?::[0-9]{1,5})?$/, 'expected a host name'),
 )
 
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
-
-/** Whether a URL's host can only be this machine. */
-export function isLoopback(url: URL): boolean {
-  return LOOPBACK.has(url.hostname) || url.hostname.endsWith('.localhost')
+/** Whether an address to listen on is one that only this machine reaches. */
+export function isLoopbackHost(host: string): boolean {
+  const url = URL.parse(`http://${host.includes(':') ? `[${host}]` : host}`)
+  return url !== null && isLoopback(url)
 }
 
 /** Of a service: http(s), without user, query or fragment. */
@@ -55,11 +55,8 @@ export const ServiceUrl = v.pipe(
   v.check(isPlainUrl, URL_EXPECTED),
 )
 
-/** Whether secrets may travel to this URL: https, or plain http that never leaves the machine. */
-export function isSecure(text: string): boolean {
-  const url = new URL(text)
-  return url.protocol === 'https:' || isLoopback(url)
-}
+/** Whether secrets may travel to this URL. */
+export const isSecure = (text: string) => isPrivateTransport(new URL(text))
 
 const HOOK_EXPECTED = 'expected an https URL, or http on loopback, or a reference to one'
 
@@ -80,7 +77,7 @@ export const HookUrl = v.union(
 export function isHookUrl(text: string): boolean {
   const url = URL.parse(text)
   if (!url || url.username || url.password || url.hash) return false
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url))
+  return isPrivateTransport(url)
 }
 
 /** What a principal's id starts with: host and path. Two issuers that share it would share their people. */

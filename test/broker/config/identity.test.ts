@@ -105,6 +105,7 @@ describe('forge:', () => {
 
   test.each([
     ['a plain address', '{ type: github, url: http://ghe.dev }', /forge\.url: expected https/],
+    ['a name that may lead elsewhere', '{ type: github, url: http://ghe.localhost }', /https/],
     ['a token given inline', '{ type: github, token: ghp_1 }', /reference/],
     ['too much patience', '{ type: github, timeout: 1m }', /at most 10s/],
   ])('with %s is refused', (_, text, message) => {
