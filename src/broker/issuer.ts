@@ -110,9 +110,10 @@ export class Issuer {
     const { ledger, revoker } = this.#parts
     const request = this.#parts.decider.recorded(row)
     const evidence = await this.#parts.evidence(request, row)
-    const assessment = this.#parts.decider.assess(session, request, evidence)
-    if (assessment.kind !== 'permitted') {
-      await this.#parts.endAnyway(row.id, { by: 'policy' })
+    const { kind, decisions } = this.#parts.decider.assess(session, request, evidence)
+    if (kind !== 'permitted') {
+      const policy_version = this.#parts.decider.current.version
+      await this.#parts.endAnyway(row.id, { by: 'policy', detail: { policy_version, decisions } })
       throw grantEnded(row.id)
     }
     const targets = await this.targets(JSON.parse(row.targets) as string[])

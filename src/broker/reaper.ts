@@ -50,10 +50,10 @@ export class Reaper {
   /** Decides again what was decided under other policies, or for a principal that has changed since. */
   async redecide(): Promise<void> {
     const { ledger, grants, log } = this.#parts
-    const { version } = grants.decider.current
-    for (const row of await ledger.read.decidedOtherwise(version)) {
+    const otherwise = await ledger.read.decidedOtherwise(grants.decider.current.version)
+    for (const row of otherwise) {
       try {
-        await this.#decideAgain(row, version)
+        await this.#decideAgain(row)
       } catch (thrown) {
         const { code, message } = JitError.from(thrown)
         log.warn('a grant could not be decided again', { grant: row.id, reason: message })
@@ -63,14 +63,18 @@ export class Reaper {
     }
   }
 
-  async #decideAgain(row: GrantRow, version: string): Promise<void> {
+  async #decideAgain(row: GrantRow): Promise<void> {
     const { ledger, sessions, grants } = this.#parts
     const session = await sessions.get(row.sid)
     const request = grants.decider.recorded(row)
     const evidence = await grants.evidence(request, row)
+    const { kind, decisions } = grants.decider.assess(session, request, evidence)
+    const { version } = grants.decider.current
     const { principal } = session
-    if (grants.decider.assess(session, request, evidence).kind === 'permitted') {
+    if (kind === 'permitted') {
       await ledger.grants.redecided(row.id, { version, principal })
-    } else await grants.end(row.id, { by: 'policy' })
+    } else {
+      await grants.end(row.id, { by: 'policy', detail: { policy_version: version, decisions } })
+    }
   }
 }

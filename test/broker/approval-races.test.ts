@@ -236,6 +236,24 @@ when { resource.tier == "production" } unless { context.method == "reauth" };`,
     expect((await approve(await dana(), pending.grant)).status).toBe(401)
   })
 
+  test('a grant that the policies of today end says in the log which of them did', async () => {
+    const dev = await person('dev')
+    const { granted } = await dev.grant()
+    const freeze = '@id("freeze") forbid (principal, action, resource == Target::"shop");'
+    writeFileSync(`${harness.directory}/tasks.cedar`, POLICIES + freeze)
+    await harness.broker.reload()
+    const { body } = await (await person('root', ['admins'])).call('GET', '/v1/audit')
+    const ends = body.entries.filter(({ event }: { event: string }) => event === 'grant.ended')
+    expect(ends).toMatchObject([
+      {
+        grant: granted.grant,
+        ended_by: 'policy',
+        policy_version: expect.any(String),
+        decisions: [{ target: 'shop', decision: { effect: 'deny', policies: ['freeze'] } }],
+      },
+    ])
+  })
+
   test('a grant whose target has lost the task ends', async () => {
     const dev = await person('dev')
     const { granted } = await dev.grant()
