@@ -47,7 +47,7 @@ export function mayDo(
 
 /**
  * Whether somebody may end another's access: a person's own and their copilots' always, others' as
- * policy says. Nor may a run end by itself the access of all runs of its repository.
+ * policy says. A copilot or a run by itself may not: others go by the same name.
  */
 export function mayOffboard(
   session: Session,
@@ -55,9 +55,7 @@ export function mayOffboard(
   { policies, store }: Parts,
 ): boolean {
   const { principal } = session
-  const isSelf = whom.id === principal.id && whom.kind === principal.kind
-  if (isSelf && principal.kind !== 'pipeline') return true
-  if (principal.kind === 'human' && whom.owner === principal.id) return true
+  if (principal.kind === 'human' && [whom.id, whom.owner].includes(principal.id)) return true
   const { effect } = policies.current.decideOn({
     principal,
     action: 'offboard',

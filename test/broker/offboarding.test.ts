@@ -216,6 +216,16 @@ describe('revoking a user', () => {
     expect((await open(await token())).status).toBe(200)
   })
 
+  it('is nothing that a copilot does to itself: another of its name goes on', async () => {
+    await start()
+    const theirs = await harness.client(dana)
+    const [copilot, other] = [await harness.delegated(theirs), await harness.delegated(theirs)]
+    const { body } = await copilot.call('POST', '/v1/revoke', { scope: 'all' })
+    expect(body).toMatchObject({ sessions: 0, cut_off: [] })
+    expect(await other.call('GET', '/v1/whoami')).toMatchObject({ status: 200 })
+    await harness.delegated(theirs)
+  })
+
   it('of somebody unknown, or whom policy keeps from one, is a clear error', async () => {
     await start()
     const [boss, theirs, other] = [
