@@ -70,7 +70,8 @@ export class Approvals {
   /**
    * Says yes to exactly what was shown.
    * @param hash of the subject that was shown
-   * @throws JitError `denied`, `insufficient_user_authentication`, `request_changed`, `request_lapsed`, `grant_ended`, `not_found`
+   * @throws JitError `denied`, `insufficient_user_authentication`, `request_changed`, `request_lapsed`, `grant_ended`,
+   *   `not_found`, `session_ended`, `limit_reached`
    */
   async approve(session: Session, grant: string, hash: string): Promise<ApprovalRequest> {
     const { ledger, config, failpoint, grants } = this.#parts
