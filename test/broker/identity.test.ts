@@ -89,8 +89,8 @@ describe('a good token', () => {
     expect((await identities.verifyIdToken(await provider.sign())).subject).toBe('u1')
   })
 
-  test('may say so in its claims, as those of Keycloak do', async () => {
-    const token = await provider.sign({ typ: 'ID' })
+  test.each(['ID', 'JWT'])('may say that it is one in its claims: %s', async (typ) => {
+    const token = await provider.sign({ typ })
     expect((await identities.verifyIdToken(token)).subject).toBe('u1')
   })
 
