@@ -100,10 +100,21 @@ export async function checkCutOff(
 ): Promise<void> {
   const until = await cutOffOf(tx, [identity.id, session.principalId])
   if (until === undefined) return
-  const seconds = identity.kind === 'pipeline' ? identity.issuedAt : identity.authTime
+  const isPipeline = identity.kind === 'pipeline'
+  const seconds = isPipeline ? identity.issuedAt : identity.authTime
   const signedIn = seconds === undefined ? session.authenticatedAt : seconds * 1000
   if (signedIn !== undefined && signedIn !== null && signedIn > until) return
-  throw new JitError('token_invalid', 'your access was ended: only a sign-in after that counts', {
+  throw isPipeline ? madeBefore() : signedInBefore()
+}
+
+function signedInBefore(): JitError {
+  const message = 'your access was ended: only a sign-in after that counts'
+  return new JitError('token_invalid', message, {
     hint: 'sign in again with `jit login`; a provider that does not say when you signed in (auth_time) can not help',
   })
+}
+
+function madeBefore(): JitError {
+  const message = "this pipeline's access was ended: only a token made after that counts"
+  return new JitError('token_invalid', message, { hint: 'the next job gets one' })
 }

@@ -211,7 +211,11 @@ describe('revoking a user', () => {
     const { principal } = (await client.call('GET', '/v1/whoami')).body
     const { body } = await boss.call('POST', '/v1/revoke', { user: principal.id })
     expect(body).toMatchObject({ sessions: 1, cut_off: [principal.id] })
-    expect((await open(kept)).status).toBe(400)
+    const refused = (await open(kept)).answer
+    expect(refused.status).toBe(400)
+    expect(await refused.json()).toMatchObject({
+      error_description: expect.stringContaining('only a token made after that counts'),
+    })
     now += 2000
     expect((await open(await token())).status).toBe(200)
   })
