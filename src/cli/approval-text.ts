@@ -32,7 +32,7 @@ export function approvalLines(request: ApprovalRequest, screen: Screen): string[
     ...whoFacts(subject),
     ['wants', `${subject.task} in ${subject.environment} (${subject.tier})`],
     ...subject.targets.map((target): [string, string] => ['at', targetText(target)]),
-    ['for', `${formatDuration(subject.ttl)} at most`],
+    ['for', `${formatDuration(subject.ttl)} at a time, renewed while it runs as policy allows`],
     ...placeFacts(request),
     ['command', shellWords(subject.context.command.argv)],
     ['program', subject.context.command.executable],

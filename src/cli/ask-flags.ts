@@ -23,7 +23,7 @@ export function askFlags(command: Command): Command {
     .option('--env <environment>', 'environment to work in')
     .option('--task <task>', 'what is to be done')
     .option('--target <target>', 'only this target; may be repeated', append)
-    .option('--ttl <duration>', 'for how long at most, such as 15m')
+    .option('--ttl <duration>', 'for how long, such as 15m; then it is renewed or ends')
     .option('--reason <text>', 'why, for the record and for approvers')
     .option('--ticket <id>', 'the ticket it belongs to')
     .option('--label <name=value>', 'a label that the broker declares; may be repeated', append)

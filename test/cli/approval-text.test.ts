@@ -27,7 +27,7 @@ describe('a request as an approver sees it', () => {
           'who +dev \\(human, idp/1\\)',
           'wants +deploy in prod \\(production\\)',
           'at +shop-db: postgres, confidential data, as migrator',
-          'for +15m at most',
+          'for +15m at a time, renewed while it runs as policy allows',
           'repository +github.com/acme/shop@main \\(9fceb02d0ae598e95dc970b74767f19372d61af8\\), as the client says',
           'command +terraform apply',
           'program +/bin/tf',

@@ -18,7 +18,10 @@ export function registerDev(program: Command, deps: Deps, exit: (code: number) =
     .command('dev')
     .description('run a broker and an OIDC provider on loopback, for development')
     .option('--port <n>', 'port to listen on (default: one that is free)')
-    .option('--data <dir>', 'keep keys, ledger and sign-ins there (default: nothing is kept)')
+    .option(
+      '--data <dir>',
+      'keep keys, ledger, policies and sign-ins there (default: nothing is kept)',
+    )
     .option('--postgres <url>', 'admin URL of a PostgreSQL: adds the targets dev-db and prod-db')
     .option('--json', 'print one line of JSON when ready')
     .action(async (options: DevOptions) => exit(await runDev(options, deps)))
