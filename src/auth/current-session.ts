@@ -146,10 +146,12 @@ async function renewOrKeep(session: StoredSession, source: SessionSource): Promi
     return next
   } catch (thrown) {
     const error = JitError.from(thrown)
-    if (ENDS.includes(error.code)) await removeSession(keystore, source)
     const usable = session.access_token_expires_at > clock.now()
     if (usable && OUT_OF_REACH.includes(error.code)) return session
-    throw error
+    if (!ENDS.includes(error.code)) throw error
+    await removeSession(keystore, source)
+    const { code, message, hint = wayBack(source) } = error
+    throw new JitError(code, message, { hint, cause: error })
   }
 }
 

@@ -30,5 +30,5 @@ export async function refreshIdentity(session: {
 }
 
 function over(message: string): JitError {
-  return new JitError('not_signed_in', message, { hint: 'jit login' })
+  return new JitError('not_signed_in', message)
 }

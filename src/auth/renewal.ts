@@ -68,7 +68,7 @@ async function throughProvider(
 async function refresh({ issuer, client_id: clientId, refresh_token }: StoredSession) {
   if (!refresh_token) {
     const message = 'the session can not be renewed: its provider gave no refresh token'
-    throw new JitError('not_signed_in', message, { hint: 'jit login' })
+    throw new JitError('not_signed_in', message)
   }
   const { refreshIdentity } = await import('./refresh.ts')
   const tokens = await refreshIdentity({ issuer, clientId, refreshToken: refresh_token })
@@ -91,9 +91,10 @@ async function byItself(
 /** A broker that refuses to renew has ended the session. */
 function asEndOfSession(thrown: unknown): JitError {
   const error = JitError.from(thrown)
-  if (error.code !== 'sign_in_failed' && error.code !== 'token_invalid') return error
-  return new JitError('session_ended', `the session has ended: ${error.message}`, {
-    hint: 'jit login',
+  const { code, message, hint } = error
+  if (code !== 'sign_in_failed' && code !== 'token_invalid') return error
+  return new JitError('session_ended', `the session has ended: ${message}`, {
+    ...(hint === undefined ? {} : { hint }),
     cause: error,
   })
 }

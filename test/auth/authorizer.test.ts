@@ -76,6 +76,7 @@ async function signedIn(
   const paths = pathsFrom({ HOME: home })
   const authorizer = createAuthorizer({
     broker,
+    agent: changes.agent,
     keystore: async () => keystore,
     clock: systemClock,
     paths,
@@ -147,6 +148,13 @@ test('a refresh token that the provider no longer takes ends the session here', 
   const { keystore, ask } = await signedIn(provider, -1)
   await expect(ask()).rejects.toMatchObject({ code: 'not_signed_in', hint: 'jit login' })
   expect(await readSession(keystore, { broker })).toBeUndefined()
+})
+
+test('a copilot whose sign-in is over is told how it signs in, not how its person does', async () => {
+  await using provider = await ScriptedProvider.start()
+  provider.tokens = [{ status: 400, body: { error: 'invalid_grant' } }]
+  const { ask } = await signedIn(provider, -1, { agent: 'claude' })
+  await expect(ask()).rejects.toMatchObject({ hint: 'jit login --agent claude' })
 })
 
 test('a provider that renews without an identity token is told apart', async () => {
