@@ -24,6 +24,12 @@ describe('jit policy check', () => {
     expect(notes).toEqual([`checked against ${join(examples, 'broker.yaml')}`])
   })
 
+  it('takes the folder of a broker.yaml for the policies that this names', async () => {
+    const { deps, out } = terminal(join(examples, '..'))
+    expect(await runPolicyCheck({ dir: 'policies' }, deps)).toBe(0)
+    expect(out).toEqual([expect.stringMatching(/^28 policies valid/)])
+  })
+
   it('gives one object with --json', async () => {
     const { deps, out } = terminal('/')
     const config = join(examples, 'broker.yaml')

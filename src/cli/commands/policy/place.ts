@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { JitError } from '../../../lib/errors.ts'
@@ -35,9 +35,16 @@ export async function openPolicies(options: PlaceOptions, deps: Deps) {
   const { loadPolicies } = await import('../../../policy/load.ts')
   const { targetKinds } = await import('../../../targets/kinds.ts')
   const loaded = await loadConfig(config, targetKinds)
-  const dir = options.dir === undefined ? loaded.policies : resolve(deps.cwd, options.dir)
+  const given = options.dir === undefined ? undefined : resolve(deps.cwd, options.dir)
+  const dir = given === undefined || keepsElsewhere(given, config) ? loaded.policies : given
   const inventory = inventoryOf(loaded)
   return { config, dir, inventory, policies: await loadPolicies(dir, inventory) }
+}
+
+/** Whether a folder is the configuration's, and its policies are in another. */
+function keepsElsewhere(folder: string, config: string): boolean {
+  if (dirname(config) !== folder) return false
+  return !readdirSync(folder).some((name) => name.endsWith('.cedar'))
 }
 
 /** The configuration given, or the one in or beside the folder of policies, or here. */
