@@ -6,6 +6,7 @@ import type { Ceiling } from '../protocol/principal.ts'
 import { ceilingLines } from './ceiling-text.ts'
 import type { LoginOptions } from './commands/login.ts'
 import type { Deps } from './deps.ts'
+import { symbolsFor } from './symbols.ts'
 
 /** Flags of `jit login` that say what a copilot is given; the others are about a sign-in. */
 const GIVING = ['task', 'env', 'target', 'ttl'] as const
@@ -61,7 +62,7 @@ export async function delegate(
   const left = formatDuration((Date.parse(session_expires_at) - clock.now()) / 1000)
   const { green, bold } = deps.io.style
   deps.io.note(
-    `${green('✓')} ${escapeForDisplay(principal.name)} may work at ${broker} for ${left}`,
+    `${green(symbolsFor(deps.env).done)} ${escapeForDisplay(principal.name)} may work at ${broker} for ${left}`,
   )
   for (const line of ceilingLines(ceiling)) deps.io.note(`  ${escapeForDisplay(line)}`)
   deps.io.note(`  ${bold(`JIT_AGENT=${agent}`)} has every command act as it`)

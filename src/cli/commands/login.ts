@@ -134,8 +134,9 @@ async function announce(
     deps.io.out(JSON.stringify({ event: 'signed_in', principal, broker, session_expires_at }))
     return
   }
+  const { symbolsFor } = await import('../symbols.ts')
   deps.io.note(
-    `${deps.io.style.green('✓')} signed in at ${broker} as ${escapeForDisplay(principal.name)}`,
+    `${deps.io.style.green(symbolsFor(deps.env).done)} signed in at ${broker} as ${escapeForDisplay(principal.name)}`,
   )
   if (session.agent === undefined) return
   deps.io.note(`  ${deps.io.style.bold(`JIT_AGENT=${session.agent}`)} has every command act as it`)

@@ -4,6 +4,7 @@ import { formatDuration } from '../../lib/duration.ts'
 import { JitError } from '../../lib/errors.ts'
 import { escapeForDisplay } from '../../lib/escape.ts'
 import type { Deps } from '../deps.ts'
+import { symbolsFor } from '../symbols.ts'
 
 export interface TrustOptions {
   readonly yes?: boolean
@@ -52,7 +53,8 @@ async function findHere({ cwd }: Deps): Promise<ProfileFile> {
 async function confirm(file: ProfileFile, options: TrustOptions, deps: Deps): Promise<void> {
   if (options.yes) return
   deps.io.note(`${escapeForDisplay(file.path)} asks for:`)
-  for (const [name, profile] of file.profiles) deps.io.note(`  ${describe(name, profile)}`)
+  for (const [name, profile] of file.profiles)
+    deps.io.note(`  ${describe(name, profile, symbolsFor(deps.env).between)}`)
   const agreed = await deps.prompt.confirm({
     message: 'trust it until it changes?',
     default: false,
@@ -61,16 +63,16 @@ async function confirm(file: ProfileFile, options: TrustOptions, deps: Deps): Pr
   if (!agreed) throw new JitError('cancelled', 'not trusted')
 }
 
-function describe(name: string, profile: Profile): string {
+function describe(name: string, profile: Profile, between: string): string {
   const { environment, task, targets, ttl, reason, labels } = profile
   const parts = [
-    `${environment} · ${task}`,
+    `${environment}${between}${task}`,
     targets?.join(', ') ?? 'every target of the task',
     ttl === undefined ? undefined : formatDuration(ttl),
     ...Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`),
-    reason === undefined ? undefined : `“${reason}”`,
+    reason === undefined ? undefined : `"${reason}"`,
   ]
-  return escapeForDisplay(`${name}: ${parts.filter((part) => part !== undefined).join(' · ')}`)
+  return escapeForDisplay(`${name}: ${parts.filter((part) => part !== undefined).join(between)}`)
 }
 
 function report(

@@ -11,7 +11,15 @@ const PROFILES =
   'version: 1\nprofiles:\n  deploy: { environment: prod, task: deploy, ttl: 15m, reason: "a\\u001b[2Jb" }\n'
 
 /** A person in a folder with a `.jit.yaml`, who answers `answer`. */
-function person({ answer = true, profiles = PROFILES }: { answer?: boolean; profiles?: string }) {
+function person({
+  answer = true,
+  profiles = PROFILES,
+  env = {},
+}: {
+  answer?: boolean
+  profiles?: string
+  env?: Record<string, string>
+}) {
   const cwd = temporaryFolder('trust')
   if (profiles) writeFileSync(join(cwd, '.jit.yaml'), profiles)
   const paths = pathsFrom({ HOME: temporaryFolder('trust-home') })
@@ -25,7 +33,7 @@ function person({ answer = true, profiles = PROFILES }: { answer?: boolean; prof
       return answer
     },
   }
-  const deps = { cwd, io, paths, prompt } as unknown as Deps
+  const deps = { cwd, env, io, paths, prompt } as unknown as Deps
   const profile = () => trustedProfile('deploy', { directory: cwd, root: undefined, paths })
   return { cwd, deps, out, notes, asked, profile }
 }
@@ -37,12 +45,18 @@ describe('jit trust', () => {
     expect(asked).toEqual(['--yes'])
     expect(notes).toEqual([
       `${join(cwd, '.jit.yaml')} asks for:`,
-      '  deploy: prod · deploy · every target of the task · 15m · “a\\u{1b}[2Jb”',
+      '  deploy: prod · deploy · every target of the task · 15m · "a\\u{1b}[2Jb"',
       `trusted: ${join(cwd, '.jit.yaml')}`,
     ])
     expect(await profile()).toMatchObject({ task: 'deploy' })
     await runTrust({}, deps)
     expect(asked).toHaveLength(1)
+  })
+
+  it('says it plainly where the locale has no UTF-8', async () => {
+    const { deps, notes } = person({ env: { LC_ALL: 'C' } })
+    await runTrust({}, deps)
+    expect(notes[1]).toContain('  deploy: prod - deploy - every target of the task - 15m')
   })
 
   it('trusts nothing that was not agreed to', async () => {
