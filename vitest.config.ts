@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     // More than there are cores: the tests wait for graces, disks and processes most of the time.
-    maxWorkers: 4,
+    maxWorkers: 6,
     // Of the tests of one file that wait side by side.
     maxConcurrency: 3,
     projects: [
@@ -12,6 +12,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           environment: 'node',
+          // A process for each file costs as much again as its tests.
+          isolate: false,
           testTimeout: 20_000,
         },
       },

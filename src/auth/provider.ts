@@ -98,7 +98,8 @@ export function oauthErrorOf(thrown: unknown): string | undefined {
 export function isConnectionLoss(thrown: unknown): boolean {
   if (thrown instanceof TypeError) return thrown.message === 'fetch failed'
   if (!(thrown instanceof client.ClientError)) return false
-  const status = thrown.cause instanceof Response ? thrown.cause.status : 0
+  // Not by `instanceof`: @hono/node-server puts another `Response` in the global's place.
+  const { status = 0 } = (thrown.cause ?? {}) as { status?: number }
   return thrown.code === 'OAUTH_TIMEOUT' || status >= 500
 }
 
