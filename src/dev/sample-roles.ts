@@ -2,6 +2,9 @@ import { parseAdminUrl } from '../targets/postgres/config.ts'
 import { Connection } from '../targets/postgres/connection.ts'
 import { block, identifier } from '../targets/postgres/sql.ts'
 
+/** Two that start over one PostgreSQL would trip over each other's roles. */
+const ONE_AT_A_TIME = 7420
+
 /** Creates a role that can't log in, unless it is there. */
 const role = (name: string) =>
   block(`BEGIN
@@ -23,6 +26,7 @@ export async function prepareSampleRoles(adminUrl: string): Promise<void> {
   try {
     await connection.run(
       [
+        `SELECT pg_advisory_xact_lock(${ONE_AT_A_TIME});`,
         role('readonly'),
         role('migrator'),
         `GRANT CREATE, CONNECT ON DATABASE ${database} TO migrator;`,
