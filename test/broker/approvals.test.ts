@@ -494,3 +494,17 @@ describe('an emergency', () => {
     expect(pending.obligation.approvals).toEqual([{ group: 'oncall', people: 1 }])
   })
 })
+
+test('an agent gets nothing that its owner would not get', async () => {
+  await start({
+    policies: `@id("all") permit (principal, action, resource);
+@id("no-people") forbid (principal is Human, action == Action::"deploy", resource);`,
+  })
+  const agent = await harness.delegated(await person('dev'))
+  const line = await agent.connect()
+  line.send({ type: 'request', key: 'k1', details: request() })
+  await expect(line.next('granted')).rejects.toThrow(/no-people/)
+  const ahead = await agent.call('POST', '/v1/grants', { key: 'k2', details: request() })
+  expect(ahead).toMatchObject({ status: 403, body: { code: 'denied' } })
+  await agent.grant({ task: 'plan' })
+})
