@@ -8,7 +8,8 @@ import { approvalBy } from '../run/requests.ts'
 const ONE: Pending['obligation'] = { approvals: [{ group: 'platform-oncall', people: 1 }] }
 const SIGN_IN = { ...ONE, sign_in: { max_age: 300, acr_values: [] } }
 
-beforeEach(() => void vi.useFakeTimers())
+// A whole minute: what is told in minutes doesn't turn in the midst of a test.
+beforeEach(() => void vi.useFakeTimers({ now: Date.UTC(2026, 10, 22, 12) }))
 afterEach(() => void vi.useRealTimers())
 
 const pending = (obligation = ONE): Pending => ({
