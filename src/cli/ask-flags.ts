@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { append } from './repeated-flag.ts'
 
 /** What is asked for, as flags and profile name it. */
 export interface AskOptions {
@@ -29,5 +30,3 @@ export function askFlags(command: Command): Command {
     .option('--label <name=value>', 'a label that the broker declares; may be repeated', append)
     .option('--break-glass', 'an emergency: approvers are told, and somebody has to acknowledge it')
 }
-
-const append = (value: string, before: readonly string[] = []) => [...before, value]

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Deps } from '../deps.ts'
+import { append } from '../repeated-flag.ts'
 
 export interface LoginOptions {
   readonly browser?: boolean
@@ -42,8 +43,6 @@ export function registerLogin(program: Command, deps: Deps, exit: (code: number)
       exit(await runLogin({ ...options, ...(broker && { broker }) }, deps)),
     )
 }
-
-const append = (value: string, before: readonly string[] = []) => [...before, value]
 
 /** Signs in, or hands the session that is there on to a copilot. */
 export async function runLogin(

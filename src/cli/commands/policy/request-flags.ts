@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { parseLabels } from '../../labels.ts'
+import { append } from '../../repeated-flag.ts'
 
 /** A request that nobody makes: the flags of `jit policy explain`. */
 export interface RequestFlags {
@@ -21,8 +22,6 @@ export interface RequestFlags {
   readonly time?: string
   readonly breakGlass?: boolean
 }
-
-const append = (value: string, given: readonly string[] = []) => [...given, value]
 
 export function requestFlags(command: Command): Command {
   return command
