@@ -1,9 +1,9 @@
 import type { PolicyJson } from '@cedar-policy/cedar-wasm/nodejs'
+import { DELIVERIES } from '../protocol/delivery.ts'
 import { Principal } from '../protocol/principal.ts'
 import { APPROVAL_METHODS } from './question.ts'
 import {
   BUILT_IN_ACTIONS,
-  DELIVERIES,
   SENSITIVITIES,
   targetTypesOf,
   tiersOf,

@@ -1,6 +1,6 @@
+import type { Delivery } from '../protocol/delivery.ts'
 import type { Principal } from '../protocol/principal.ts'
 import type { ClaimedContext, Command } from '../protocol/request.ts'
-import type { Delivery } from './vocabulary.ts'
 
 /** How and when the principal signed in. */
 interface Authentication {

@@ -2,10 +2,6 @@
 export const SENSITIVITIES = ['public', 'internal', 'confidential', 'restricted'] as const
 export type Sensitivity = (typeof SENSITIVITIES)[number]
 
-/** How credentials may reach the child, as policies read it in `context.delivery`. */
-export const DELIVERIES = ['env'] as const
-export type Delivery = (typeof DELIVERIES)[number]
-
 /** Actions that are the broker's own, decided on beside tasks: no task may be called like one of them. */
 export const BUILT_IN_ACTIONS = ['view', 'revoke', 'approve', 'offboard', 'audit'] as const
 export type BuiltInAction = (typeof BUILT_IN_ACTIONS)[number]

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { Approval } from './approval.ts'
+import { Upstream } from './delivery.ts'
 import { EndedBy, Receipt, Revocability } from './grant.ts'
 import { Obligation } from './obligation.ts'
 import { Problem } from './problem.ts'
@@ -82,8 +83,13 @@ export const DeliveredCredential = v.object({
   expires_at: Timestamp,
   /** Whether its deadline can be moved while a process holds it. */
   renewable: v.boolean(),
-  /** Variables to set. */
+  /**
+   * Variables to set. With an `upstream` they are templates for whoever opens the proxy to fill:
+   * `{{host}}`, `{{port}}`, `{{user}}`, `{{database}}`, `{{url}}` of its port, `{{token}}` for a placeholder.
+   */
   env: v.record(VariableName, v.string()),
+  /** Present when the credential is delivered by a proxy. */
+  upstream: v.exactOptional(Upstream),
   /** Variables to remove first, because tools of this kind would prefer them. */
   unset: v.array(VariableName),
 })

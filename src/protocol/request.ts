@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Delivery } from './delivery.ts'
 import { Name, OpaqueId, Seconds, text } from './values.ts'
 
 export const AUTHORIZATION_TYPE = 'https://jit-elevate.dev/authorization/task'
@@ -50,6 +51,8 @@ export const AuthorizationDetails = v.strictObject({
   /** An emergency: only where policy permits it, told to all approvers, and listed until acknowledged. */
   break_glass: v.optional(v.boolean(), false),
   ticket: text(256),
+  /** How credentials are to reach the command. Absent: for an agent by proxy where the kind has it, else in the environment. */
+  delivery: v.exactOptional(Delivery),
   labels: v.record(Name, v.union([text(256), v.boolean(), v.pipe(v.number(), v.safeInteger())])),
   claimed: ClaimedContext,
   command: Command,

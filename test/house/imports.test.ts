@@ -17,10 +17,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   targets: LEAF,
   auth: [...LEAF, 'keystore'],
   client: LEAF,
-  run: [...LEAF, 'client', 'context'],
+  sandbox: LEAF,
+  run: [...LEAF, 'client', 'context', 'sandbox'],
   broker: [...LEAF, 'policy', 'targets'],
   dev: [...LEAF, 'policy', 'targets', 'broker'],
-  cli: [...LEAF, 'keystore', 'context', 'auth', 'client', 'run'],
+  cli: [...LEAF, 'keystore', 'context', 'auth', 'client', 'sandbox', 'run'],
   'main.ts': [...LEAF, 'keystore', 'auth', 'cli'],
 }
 
