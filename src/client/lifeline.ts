@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ErrorCode, JitError } from '../lib/errors.ts'
 import type { EndedBy, Receipt } from '../protocol/grant.ts'
-import type { ClientMessage, CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
+import { type ClientMessage, type CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
 import { problemError } from './answer.ts'
 import type { Asked, Asking, Granted, Pending } from './asking.ts'
+import { backoff } from './backoff.ts'
 import { Held } from './held.ts'
 import { Inquiry } from './inquiry.ts'
 import { keepSession } from './keep-session.ts'
@@ -21,9 +22,6 @@ export type Release =
   /** No receipt: the broker ends the grant by itself, after its grace. */
   | { readonly kind: 'unconfirmed'; readonly reason: string }
 
-/** Milliseconds: between attempts to connect again, at first and at most. */
-const BACKOFF = { first: 100, most: 2000 }
-
 /** Milliseconds between two looks at the session's token while a command waits or runs. */
 const KEEP_SESSION_EVERY = 30_000
 
@@ -40,7 +38,7 @@ export class Lifeline {
   readonly #release = Promise.withResolvers<Release>()
   /** Aborted by {@link Lifeline.close}. */
   readonly #closed = new AbortController()
-  #line: Line | undefined
+  #line: Line<ClientMessage> | undefined
   #granted: Granted | undefined
   #resumeSecret = ''
   #outcome: CommandOutcome | undefined
@@ -153,7 +151,9 @@ export class Lifeline {
     waiting.promise.catch(() => {})
     this.#waiting = waiting
     try {
-      const opening = openLine(this.#target, {
+      const opening = openLine<ClientMessage, ServerMessage>(this.#target, {
+        path: '/v1/lifeline',
+        schema: ServerMessage,
         message: (received) => this.#receive(received),
         lost: (why) => this.#lose(why),
       }).then((line) => this.#adopt(line))
@@ -166,7 +166,7 @@ export class Lifeline {
   }
 
   /** Takes a new connection, unless nobody wants it any more. */
-  #adopt(line: Line): Line {
+  #adopt(line: Line<ClientMessage>): Line<ClientMessage> {
     this.#connected = true
     if (this.#closed.signal.aborted) line.close()
     else this.#line = line
@@ -271,10 +271,4 @@ export class Lifeline {
     if (!grant || !this.#outcome) return
     await this.#line?.send({ type: 'release', grant, outcome: this.#outcome })
   }
-}
-
-/** Milliseconds before the next attempt, with jitter so that many clients don't come at once. */
-function backoff(attempt: number): number {
-  const longest = Math.min(BACKOFF.most, BACKOFF.first * 2 ** Math.min(attempt, 10))
-  return longest * (0.5 + Math.random() / 2)
 }

@@ -1,17 +1,15 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import { type RawData, WebSocket } from 'ws'
+import { WebSocket } from 'ws'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { reasonOf, unreachable } from '../lib/http.ts'
 import {
-  type ClientMessage,
   LIFELINE_CLOSE,
   MAX_MESSAGE_BYTES,
   PING_INTERVAL_SECONDS,
   PINGS_LOST,
-  ServerMessage,
 } from '../protocol/lifeline.ts'
-import { parseJson } from '../protocol/parse.ts'
+import { parseJson, type Schema } from '../protocol/parse.ts'
 import { requireSuccess } from './answer.ts'
 import type { Authorizer } from './authorizer.ts'
 
@@ -30,16 +28,21 @@ export interface LineTarget {
   readonly clock: Clock
 }
 
-export interface LineEvents {
-  message(message: ServerMessage): void
+/** What is spoken on a line, and who listens. */
+export interface LineUse<Received> {
+  /** Of its endpoint at the broker. */
+  readonly path: string
+  /** What the broker may say. */
+  readonly schema: Schema<Received>
+  message(message: Received): void
   /** Once, unless this side closed it. `done`: the broker said that nothing will follow. */
   lost(why: { error: JitError; done: boolean }): void
 }
 
 /** One connection of a lifeline. */
-export interface Line {
+export interface Line<Sent> {
   /** Resolves when the message has left this process, or can't any more. */
-  send(message: ClientMessage): Promise<void>
+  send(message: Sent): Promise<void>
   close(): void
 }
 
@@ -47,8 +50,11 @@ export interface Line {
  * Connects.
  * @throws JitError what the broker answered to the upgrade; `broker_unreachable`; what the authorizer throws
  */
-export async function openLine(target: LineTarget, events: LineEvents): Promise<Line> {
-  const url = new URL(`${target.broker}/v1/lifeline`)
+export async function openLine<Sent, Received>(
+  target: LineTarget,
+  use: LineUse<Received>,
+): Promise<Line<Sent>> {
+  const url = new URL(`${target.broker}${use.path}`)
   const headers = await target.authorizer.headers({ method: 'GET', url })
   const socket = new WebSocket(url.href.replace(/^http/, 'ws'), {
     headers,
@@ -56,7 +62,7 @@ export async function openLine(target: LineTarget, events: LineEvents): Promise<
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
   })
-  const line = attach({ socket, url, clock: target.clock, events })
+  const line = attach<Sent, Received>({ socket, url, clock: target.clock, use })
   await opened(socket, url)
   return line
 }
@@ -88,24 +94,24 @@ async function refusalOf(response: IncomingMessage): Promise<unknown> {
   return new JitError('broker_failed', 'the broker does not speak the lifeline protocol')
 }
 
-function attach({
+function attach<Sent, Received>({
   socket,
   url,
   clock,
-  events,
+  use,
 }: {
   socket: WebSocket
   url: URL
   clock: Clock
-  events: LineEvents
-}): Line {
+  use: LineUse<Received>
+}): Line<Sent> {
   let open = false
   const stop = listenForSilence(socket, clock)
   const end = (error: JitError, done = false) => {
     stop()
     if (!open) return
     open = false
-    events.lost({ error, done })
+    use.lost({ error, done })
   }
   socket.once('open', () => {
     open = true
@@ -114,12 +120,12 @@ function attach({
   socket.on('close', (code) => end(closedWith(url, code), code === LIFELINE_CLOSE.done))
   socket.on('message', (data, isBinary) => {
     if (!open) return
-    const message = readMessage(data, isBinary)
+    const message = readMessage(use.schema, isBinary ? '' : data.toString())
     if (message instanceof JitError) {
       socket.close(LIFELINE_CLOSE.badMessage)
       end(message)
     } else {
-      events.message(message)
+      use.message(message)
     }
   })
   return {
@@ -133,10 +139,10 @@ function attach({
   }
 }
 
-function readMessage(data: RawData, isBinary: boolean): ServerMessage | JitError {
+function readMessage<T>(schema: Schema<T>, text: string): T | JitError {
   const options = { what: 'lifeline message from the broker', code: 'broker_failed' } as const
   try {
-    return parseJson(ServerMessage, isBinary ? '' : data.toString(), options)
+    return parseJson(schema, text, options)
   } catch (thrown) {
     return JitError.from(thrown)
   }

@@ -12,15 +12,20 @@ export const Domain = v.pipe(
     /^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9](?::[0-9]{1,5})?$/,
     'expected a domain such as api.example.com, *.example.com or api.example.com:8443',
   ),
+  v.check((domain) => {
+    const [, port] = domain.split(':')
+    return port === undefined || (Number(port) >= 1 && Number(port) <= 65_535)
+  }, 'expected a port from 1 to 65535'),
 )
 
 const Domains = v.pipe(v.array(Domain), v.maxLength(64, 'expected at most 64 domains'))
 
 /** What a sandbox was kept from reaching, and how often. */
 export const Refusal = v.strictObject({
+  /** `""`: of many hosts together. */
   host: text(255),
   port: v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65_535)),
-  count: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  count: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
 })
 export type Refusal = v.InferOutput<typeof Refusal>
 
