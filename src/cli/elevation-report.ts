@@ -95,6 +95,7 @@ function titleOf(
 }
 
 function stopText(why: Stopped): string {
+  if (why.kind === 'cancelled') return 'cancelled'
   if (why.kind === 'deadline') return "the grant's time is over"
   if (why.kind === 'refused') return `the grant is over (${escapeForDisplay(why.error.message)})`
   // These reasons begin with what ended it.

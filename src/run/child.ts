@@ -9,22 +9,20 @@ export interface Child {
   signal(name: NodeJS.Signals): void
 }
 
+/** What is started. */
+export interface ChildStart {
+  readonly executable: string
+  readonly argv: readonly string[]
+  readonly env: Record<string, string>
+  readonly directory: string
+}
+
 /**
  * Starts a program with this process's own terminal, standard streams and process group, without a
  * shell. Never detached: that would make a new session and lose the terminal.
  * @throws JitError `command_not_found`, `command_not_executable`
  */
-export async function startChild({
-  executable,
-  argv,
-  env,
-  directory,
-}: {
-  executable: string
-  argv: readonly string[]
-  env: Record<string, string>
-  directory: string
-}): Promise<Child> {
+export async function startChild({ executable, argv, env, directory }: ChildStart): Promise<Child> {
   const [argv0 = executable, ...args] = argv
   const child = spawn(executable, args, { argv0, env, cwd: directory, stdio: 'inherit' })
   const outcome = new Promise<CommandOutcome>((resolve) => {
@@ -34,7 +32,8 @@ export async function startChild({
   return { pid, outcome, signal: (name) => void child.kill(name) }
 }
 
-function spawned(child: ChildProcess, name: string): Promise<number> {
+/** @throws JitError `command_not_found`, `command_not_executable` */
+export function spawned(child: ChildProcess, name: string): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   child.once('error', (cause: NodeJS.ErrnoException) => {
     const missing = cause.code === 'ENOENT'

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Granted, Pending, Requested } from '../client/asking.ts'
 import type { Ending, Release } from '../client/lifeline.ts'
 import { ContextWatch } from '../context/watch.ts'
@@ -6,7 +7,7 @@ import { JitError } from '../lib/errors.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 import type { ClaimedContext, Command } from '../protocol/request.ts'
 import { type AskProgress, type Asks, askFor } from './asking.ts'
-import { type Child, startChild } from './child.ts'
+import { type Child, type ChildStart, startChild } from './child.ts'
 import { Deadline } from './deadline.ts'
 import { childEnvironment, type Environment } from './environment.ts'
 import { leaveMarker } from './marker.ts'
@@ -19,7 +20,14 @@ const RECEIPT_WITHIN = 5000
 const STOP_GRACE = 5000
 
 /** Why the child was stopped before its time. */
-export type Stopped = Ending | { readonly kind: 'deadline' }
+export type Stopped = Ending | { readonly kind: 'deadline' } | { readonly kind: 'cancelled' }
+
+/** A command that isn't in this process's place: with streams of its own, and no signals passed on to it. */
+export interface Apart {
+  readonly start: (child: ChildStart) => Promise<Child>
+  /** Stops it when aborted. */
+  readonly stop: AbortSignal
+}
 
 /** What is told while it happens. */
 export interface Progress extends AskProgress, RenewalProgress {
@@ -38,6 +46,8 @@ export interface ElevatedCommand extends Asks {
   /** Where {@link leaveMarker} leaves its line. */
   readonly runtime: string
   readonly progress: Progress
+  /** Absent: it takes this process's terminal, streams and signals. */
+  readonly apart?: Apart
 }
 
 export interface Finished {
@@ -112,8 +122,11 @@ async function holding(
   })
   await lifeline.confirmReceived()
   const started = Promise.withResolvers<Child>()
-  using _signals = passSignals(started.promise, { suspend: () => lifeline.suspend() })
-  const child = await startChild({ ...command.command, env })
+  using _signals = command.apart
+    ? undefined
+    : passSignals(started.promise, { suspend: () => lifeline.suspend() })
+  const start = command.apart?.start ?? startChild
+  const child = await start({ ...command.command, env })
   started.resolve(child)
   using _context = watchContext(command)
   // Awaited here: what is held by `using` would be let go of before the child has ended.
@@ -129,12 +142,16 @@ function watchContext({ opening, command, lifeline }: ElevatedCommand): ContextW
 
 /** Waits for the child's end, or brings it about when the grant is over. */
 async function watch(
-  { lifeline, clock, progress }: ElevatedCommand,
+  { lifeline, clock, progress, apart }: ElevatedCommand,
   { child, deadline, granted }: { child: Child; deadline: Deadline; granted: Granted },
 ): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
   const ended = new AbortController()
   const passed = deadline.passed(ended.signal).then((): Stopped => ({ kind: 'deadline' }))
-  const over: Promise<Stopped> = Promise.race([lifeline.ending, passed])
+  const over: Promise<Stopped> = Promise.race([
+    lifeline.ending,
+    passed,
+    ...(apart ? [cancelled(apart.stop)] : []),
+  ])
   const { grant, credentials } = granted
   void keepRenewed({ held: lifeline.held, deadline, credentials, progress }, ended.signal)
   const stopped = await Promise.race([child.outcome.then(() => undefined), over])
@@ -145,6 +162,11 @@ async function watch(
     if (left.length > 0) progress.survived(left)
   }
   return { outcome: await child.outcome, stopped }
+}
+
+async function cancelled(stop: AbortSignal): Promise<Stopped> {
+  if (!stop.aborted) await once(stop, 'abort')
+  return { kind: 'cancelled' }
 }
 
 function requireTime(left: number, minTtl: number | undefined): void {
