@@ -88,6 +88,8 @@ export const DeliveredCredential = v.object({
    * `{{host}}`, `{{port}}`, `{{user}}`, `{{database}}`, `{{url}}` of its port, `{{token}}` for a placeholder.
    */
   env: v.record(VariableName, v.string()),
+  /** What is secret in the values of `env`: masked in the command's output. Absent: nothing is. */
+  secrets: v.exactOptional(v.array(text(64 * 1024))),
   /** Present when the credential is delivered by a proxy. */
   upstream: v.exactOptional(Upstream),
   /** Variables to remove first, because tools of this kind would prefer them. */
