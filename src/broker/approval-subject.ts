@@ -4,6 +4,7 @@ import { toTimestamp } from '../lib/clock.ts'
 import type { ApprovalSubject } from '../protocol/approval.ts'
 import type { GrantContext } from '../protocol/grant.ts'
 import type { Principal } from '../protocol/principal.ts'
+import { deliveryOf } from './deliveries.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { GrantRow } from './store/schema.ts'
 
@@ -21,6 +22,7 @@ export function subjectOf(row: GrantRow, request: ResolvedRequest): ApprovalSubj
       type: target.type,
       sensitivity: config.sensitivity,
       rights: [...target.rights(row.task)],
+      delivery: deliveryOf(request, target.name),
     })),
     ttl: row.ttl_seconds,
     context: request.context,

@@ -3,11 +3,13 @@ import type { Decision, PolicySet } from '../policy/decide.ts'
 import { describeDenial } from '../policy/denial.ts'
 import { findObligation, type Hypothesis } from '../policy/obligations.ts'
 import { ownerQuestion } from '../policy/owner.ts'
-import type { ForgeAnswer, RequestContext, TaskQuestion } from '../policy/question.ts'
+import type { ForgeAnswer, SharedContext, TaskQuestion } from '../policy/question.ts'
+import type { Deliveries, Delivery } from '../protocol/delivery.ts'
 import type { GrantContext } from '../protocol/grant.ts'
 import type { Obligation } from '../protocol/obligation.ts'
 import { outsideCeiling } from './ceiling.ts'
 import type { BrokerConfig } from './config/config.ts'
+import { checkDeliveries, deliveryOf } from './deliveries.ts'
 import type { Fleet } from './fleet.ts'
 import { CEILING_HINT, DENIED_HINT } from './grant-errors.ts'
 import type { Policies } from './policies.ts'
@@ -19,6 +21,8 @@ import type { Store } from './store/store.ts'
 /** The answer for one target. */
 export interface TargetDecision {
   readonly target: string
+  /** How its credential would reach the command. */
+  readonly delivery: Delivery
   readonly decision: Decision
 }
 
@@ -55,8 +59,8 @@ export type Assessment = { readonly decisions: readonly TargetDecision[] } & (
 
 /** Those of the answers that say no; none when every target permits. */
 function denialsOf(decisions: readonly TargetDecision[]): TargetDenial[] {
-  return decisions.flatMap(({ target, decision }) =>
-    decision.effect === 'deny' ? [{ target, decision }] : [],
+  return decisions.flatMap(({ target, delivery, decision }) =>
+    decision.effect === 'deny' ? [{ target, delivery, decision }] : [],
   )
 }
 
@@ -110,8 +114,9 @@ export class Decider {
     const outside = outsideCeiling(request, asker.ceiling)
     if (outside.length > 0) return aboveCeiling(request, outside)
     const questions = this.#questions(asker, request, evidence)
-    const decisions = questions.map(({ target, decisions: answers }) => ({
+    const decisions = questions.map(({ target, delivery, decisions: answers }) => ({
       target,
+      delivery,
       decision: strictest(answers.map(({ decision }) => decision)),
     }))
     const denials = denialsOf(decisions)
@@ -134,10 +139,11 @@ export class Decider {
   #questions(asker: Asker, request: ResolvedRequest, evidence: Evidence) {
     const policies = this.current
     return request.members.map(({ target }) => {
+      const delivery = deliveryOf(request, target.name)
       const question = this.#question(asker, { request, target: target.name, evidence })
       const owner = ownerQuestion(question)
       const decisions = (owner ? [question, owner] : [question]).map((one) => policies.ask(one))
-      return { target: target.name, decisions }
+      return { target: target.name, delivery, decisions }
     })
   }
 
@@ -146,12 +152,13 @@ export class Decider {
     asked: { request: ResolvedRequest; target: string; evidence: Evidence },
   ): TaskQuestion {
     const { request, target, evidence } = asked
-    const context = this.context(asker, request, evidence)
+    const delivery = deliveryOf(request, target)
+    const context = { ...this.context(asker, request, evidence), delivery }
     return { principal: asker.principal, task: request.task, target, context }
   }
 
-  /** What a request is decided on, beside who, what and where. */
-  context(asker: Asker, request: ResolvedRequest, evidence: Evidence): RequestContext {
+  /** What a request is decided on at any of its targets, beside who, what and where. */
+  context(asker: Asker, request: ResolvedRequest, evidence: Evidence): SharedContext {
     const { repository, branch, commit, break_glass, ...unsigned } = request.context
     return {
       ...unsigned,
@@ -159,7 +166,6 @@ export class Decider {
       signed: { repository, branch, commit },
       breakGlass: break_glass,
       ttl: request.ttlSeconds,
-      delivery: 'env',
       authentication: authenticationOf(asker),
       now: this.#store.now(),
     }
@@ -188,7 +194,8 @@ export class Decider {
 
   /**
    * A request as it was recorded, at today's targets. One with live leases can't be removed.
-   * @throws JitError `target_refused` when one is gone, has the task no more, or is in another environment
+   * @throws JitError `target_refused` when one is gone, has the task no more, is in another environment, or
+   * can't be delivered as it was asked for
    */
   recorded(row: GrantRow): ResolvedRequest {
     const { task, environment } = row
@@ -201,11 +208,14 @@ export class Decider {
         `'${name}' has no task '${task}' in '${environment}' any more`,
       )
     })
+    const deliveries = JSON.parse(row.deliveries) as Deliveries
+    checkDeliveries(members, deliveries)
     return {
       environment,
       tier: this.tier(row),
       task,
       members,
+      deliveries,
       ttlSeconds: row.ttl_seconds,
       context: decidedContext(row),
       hash: row.request_hash,
@@ -220,9 +230,13 @@ function decidedContext(row: GrantRow): GrantContext {
   return { ...asked, claimed: JSON.parse(row.claimed_decided) as GrantContext['claimed'] }
 }
 
-function aboveCeiling({ members }: ResolvedRequest, outside: readonly string[]): Assessment {
+function aboveCeiling(request: ResolvedRequest, outside: readonly string[]): Assessment {
   const decision = { effect: 'deny', because: 'not-permitted', policies: [], errors: [] } as const
-  const decisions = members.map(({ target }) => ({ target: target.name, decision }))
+  const decisions = request.members.map(({ target: { name } }) => ({
+    target: name,
+    delivery: deliveryOf(request, name),
+    decision,
+  }))
   const words = `${outside.join(', ')}: outside what this session was given`
   return { kind: 'denied', decisions, denials: decisions, outside: words }
 }

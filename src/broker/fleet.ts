@@ -58,11 +58,14 @@ export class Fleet {
     this.#identities.delete(name)
   }
 
-  /** A minted credential as the client gets it: the usual variables, then those of `env:` templates. */
+  /**
+   * A minted credential as the client gets it: the usual variables, then those of `env:` templates. With
+   * an `upstream` both are left for the proxy to fill.
+   */
   deliver({ lease, minted }: MintedLease): DeliveredCredential {
     const member = this.#members.get(lease.target)
     if (!member) throw new JitError('internal', `target ${lease.target} is not configured`)
-    const { values, env, unset } = minted.credential
+    const { values, env, upstream, unset } = minted.credential
     const rendered = Object.entries(member.config.env).map(([name, template]) => [
       name,
       renderTemplate(template, values),
@@ -76,6 +79,8 @@ export class Fleet {
       expires_at: toTimestamp(lease.expires_at),
       renewable: member.target.extend !== undefined,
       env: { ...env, ...Object.fromEntries(rendered) },
+      secrets: secretsOf(member, values),
+      ...(upstream ? { upstream } : {}),
       unset: [...unset],
     }
   }
@@ -83,4 +88,12 @@ export class Fleet {
   async close(): Promise<void> {
     await Promise.all([...this.#members.values()].map(({ target }) => target.close()))
   }
+}
+
+/** Of a proxied credential there are none: its values hold no secret. */
+function secretsOf(
+  { config }: FleetMember,
+  values: Readonly<Record<string, string>>,
+): string[] {
+  return config.kind.secretNames.map((name) => values[name] ?? '').filter((value) => value !== '')
 }

@@ -80,7 +80,7 @@ export class Intake {
       return { kind: 'pending', grant: id, ...waiting }
     }
     const decided = this.#decided(session, asked, assessment)
-    const targets = await this.#parts.issuer.targets(decided.targets).catch(async (thrown) => {
+    const targets = await this.#parts.issuer.targets(request).catch(async (thrown) => {
       // It was permitted, and that is recorded although nothing comes of it.
       await ledger.grants.record(decided, [], config.limits)
       throw await this.#parts.issuer.giveUp(id, JitError.from(thrown))

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { JitError } from '../lib/errors.ts'
+import type { JitError } from '../lib/errors.ts'
 import type { DeliveredCredential } from '../protocol/lifeline.ts'
 import type { BrokerParts } from './broker.ts'
 import type { Decider, Evidence } from './decider.ts'
+import { deliveryOf } from './deliveries.ts'
 import { grantEnded } from './grant-errors.ts'
 import type { LeaseTarget } from './ledger/decided-request.ts'
 import type { Ending } from './ledger/grant-ledger.ts'
@@ -58,15 +59,15 @@ export class Issuer {
   }
 
   /** The targets, each with what it is connected to now. */
-  async targets(names: readonly string[]): Promise<LeaseTarget[]> {
+  async targets(request: Pick<ResolvedRequest, 'members' | 'deliveries'>): Promise<LeaseTarget[]> {
     const { fleet } = this.#parts
     const signal = AbortSignal.timeout(IDENTITY_WAIT_MS)
     return Promise.all(
-      names.map(async (name) => {
-        const target = fleet.get(name)?.target
-        if (!target) throw new JitError('target_refused', `'${name}' is not configured any more`)
-        return { target, identity: await fleet.identity(target, signal) }
-      }),
+      request.members.map(async ({ target }) => ({
+        target,
+        identity: await fleet.identity(target, signal),
+        delivery: deliveryOf(request, target.name),
+      })),
     )
   }
 
@@ -116,7 +117,7 @@ export class Issuer {
       await this.#parts.endAnyway(row.id, { by: 'policy', detail: { policy_version, decisions } })
       throw grantEnded(row.id)
     }
-    const targets = await this.targets(JSON.parse(row.targets) as string[])
+    const targets = await this.targets(request)
     this.#parts.admit()
     const replaced = await ledger.grants.replaceLeases(row.id, targets)
     if (!replaced) throw grantEnded(row.id)

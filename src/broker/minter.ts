@@ -31,6 +31,7 @@ export async function mintAll(
           handle: lease.handle,
           mintBy: lease.mint_by,
           expiresAt: lease.expires_at,
+          delivery: lease.delivery,
           grant: {
             id: grant.id,
             principal: grant.principal,

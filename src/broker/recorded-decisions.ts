@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Delivery } from '../protocol/delivery.ts'
 import type { RecordedDecision } from '../protocol/explanation.ts'
 import type { Store } from './store/store.ts'
 
@@ -11,6 +12,7 @@ const DecisionEntry = v.object({
   decisions: v.array(
     v.object({
       target: v.string(),
+      delivery: Delivery,
       decision: v.object({ effect: v.string(), policies: v.array(v.string()) }),
     }),
   ),
@@ -31,7 +33,11 @@ export async function recordedDecisions(
     const { success, output } = v.safeParse(DecisionEntry, JSON.parse(entry))
     if (!success) return []
     const { seq, at, event, policy_version, decisions } = output
-    const said = decisions.map(({ target, decision }) => ({ target, ...decision }))
+    const said = decisions.map(({ target, delivery, decision }) => ({
+      target,
+      delivery,
+      ...decision,
+    }))
     return [{ seq, at, event, version: policy_version, decisions: said }]
   })
 }

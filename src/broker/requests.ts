@@ -3,9 +3,11 @@ import canonicalize from 'canonicalize'
 import { formatDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import { nearest } from '../lib/nearest.ts'
+import type { Deliveries } from '../protocol/delivery.ts'
 import type { GrantContext } from '../protocol/grant.ts'
 import type { AuthorizationDetails, ClaimedContext } from '../protocol/request.ts'
 import type { BrokerConfig } from './config/config.ts'
+import { resolveDeliveries } from './deliveries.ts'
 import type { Fleet, FleetMember } from './fleet.ts'
 import type { Session } from './sessions.ts'
 
@@ -15,6 +17,7 @@ export interface ResolvedRequest {
   readonly tier: string
   readonly task: string
   readonly members: readonly FleetMember[]
+  readonly deliveries: Deliveries
   readonly ttlSeconds: number
   readonly context: GrantContext
   /** Over exactly what would be minted, the roles behind the task included. */
@@ -126,6 +129,8 @@ export function resolveRequest(
   if (!config.tasks.includes(task)) throw unknown(`task '${task}'`, task, config.tasks)
   const members = resolveTargets(details, fleet)
   checkVariables(members)
+  const { kind } = session.principal
+  const deliveries = resolveDeliveries(members, { asked: details.delivery, kind })
   checkLabels(details.labels, config)
   if (details.break_glass && details.reason.trim() === '') {
     throw new JitError('request_invalid', 'an emergency needs a reason', { hint: 'give --reason' })
@@ -142,11 +147,11 @@ export function resolveRequest(
     labels,
   }
   const targets = members.map(({ target }) => [target.name, target.rights(task)])
-  const bound = { environment, task, targets, ttl: ttlSeconds, context }
+  const bound = { environment, task, targets, deliveries, ttl: ttlSeconds, context }
   const hash = createHash('sha256')
     .update(String(canonicalize(bound)))
     .digest('hex')
-  return { environment, tier, task, members, ttlSeconds, context, hash }
+  return { environment, tier, task, members, deliveries, ttlSeconds, context, hash }
 }
 
 /**

@@ -135,9 +135,7 @@ export class WaitingRequests {
     const { row, request, decided } = asked
     checkTtl(request.ttlSeconds, request.members)
     const { sid, principal } = session
-    const targets = await this.#parts.issuer.targets(
-      request.members.map(({ target }) => target.name),
-    )
+    const targets = await this.#parts.issuer.targets(request)
     this.#parts.admit()
     const use = { ...decided, sid, principal, targets }
     failpoint('request:permitted')

@@ -55,14 +55,17 @@ function whoFacts({ principal }: ApprovalSubject): [string, string][] {
   ]
 }
 
+const DELIVERED = { env: 'in its environment', proxy: 'by a proxy' } as const
+
 function targetText({
   name,
   type,
   sensitivity,
   rights,
+  delivery,
 }: ApprovalSubject['targets'][number]): string {
   const as = rights.length > 0 ? `, as ${rights.join(', ')}` : ''
-  return `${name}: ${type}, ${sensitivity} data${as}`
+  return `${name}: ${type}, ${sensitivity} data${as}, ${DELIVERED[delivery]}`
 }
 
 /** Where it stands, and by whose word. */

@@ -45,6 +45,9 @@ export interface RequestContext {
   readonly now: number
 }
 
+/** What is the same whatever the target. */
+export type SharedContext = Omit<RequestContext, 'delivery'>
+
 /** May this principal do this task at this target? One target at a time. */
 export interface TaskQuestion {
   readonly principal: Principal

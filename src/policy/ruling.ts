@@ -59,9 +59,16 @@ const permits = ({ decision }: Answer) => decision.effect === 'permit'
 const idsOf = (decisions: readonly Decision[]) =>
   [...new Set(decisions.flatMap(({ policies }) => policies))].sort()
 
-function questionsOf({ principal, task, targets, context }: Extract<Stated, { kind: 'task' }>) {
+function questionsOf({
+  principal,
+  task,
+  targets,
+  deliveries,
+  context,
+}: Extract<Stated, { kind: 'task' }>) {
   return targets.flatMap((target): { asked: Answer['asked']; question: TaskQuestion }[] => {
-    const question = { principal, task, target, context }
+    const delivery = deliveries[target] ?? 'env'
+    const question = { principal, task, target, context: { ...context, delivery } }
     const owners = ownerQuestion(question)
     const own = { asked: 'principal', question } as const
     return owners ? [own, { asked: 'owner', question: owners }] : [own]

@@ -1,6 +1,6 @@
 import { formatDuration } from '../lib/duration.ts'
 import type { Principal } from '../protocol/principal.ts'
-import type { RequestContext } from './question.ts'
+import type { SharedContext } from './question.ts'
 import type { StatedContext } from './stated-schema.ts'
 import { declared, own, type Stating } from './stating.ts'
 import type { LabelType } from './vocabulary.ts'
@@ -15,7 +15,7 @@ export function contextOf(
   stated: StatedContext,
   { principal, targets }: { principal: Principal; targets: readonly string[] },
   stating: Stating,
-): RequestContext {
+): SharedContext {
   checkProvenance(stated, principal, stating)
   const context = { ...stating.context, ...stated }
   const isPipeline = principal.kind === 'pipeline'
@@ -37,7 +37,6 @@ export function contextOf(
     ticket: context.ticket ?? '',
     labels: labelsOf(context, stating),
     ttl: ttlOf(context, targets, stating),
-    delivery: 'env',
     authentication: { acr, amr, at: age === 'unknown' ? undefined : now - age * 1000 },
     ...approvalsOf(context, stating),
     now,
@@ -67,7 +66,7 @@ function checkProvenance(stated: StatedContext, { kind }: Principal, { refuse }:
   }
 }
 
-function commandOf(stated: StatedContext['command']): RequestContext['command'] {
+function commandOf(stated: StatedContext['command']): SharedContext['command'] {
   const { argv, executable, directory } =
     typeof stated === 'object' && !Array.isArray(stated)
       ? stated
@@ -78,7 +77,7 @@ function commandOf(stated: StatedContext['command']): RequestContext['command'] 
 
 const TYPES: Record<LabelType, string> = { string: 'string', bool: 'boolean', long: 'number' }
 
-function labelsOf({ labels = {} }: StatedContext, stating: Stating): RequestContext['labels'] {
+function labelsOf({ labels = {} }: StatedContext, stating: Stating): SharedContext['labels'] {
   const names = Object.keys(stating.inventory.labels)
   for (const [name, value] of Object.entries(labels)) {
     const path = ['context', 'labels', name]

@@ -1,10 +1,12 @@
 import type { Path } from '../lib/document.ts'
 import { nearest } from '../lib/nearest.ts'
+import type { Deliveries } from '../protocol/delivery.ts'
 import type { Principal } from '../protocol/principal.ts'
-import type { BuiltInQuestion, GrantResource, RequestContext } from './question.ts'
+import type { BuiltInQuestion, GrantResource, SharedContext } from './question.ts'
 import { contextOf } from './stated-context.ts'
 import type { StatedRequest } from './stated-schema.ts'
 import { declared, own, type Stating } from './stating.ts'
+import { usualDelivery } from './usual-delivery.ts'
 
 /** What is asked, complete: a task at targets, or one of the broker's own actions. */
 export type Stated =
@@ -14,7 +16,9 @@ export type Stated =
       readonly environment: string
       readonly task: string
       readonly targets: readonly string[]
-      readonly context: RequestContext
+      /** Of each of them. */
+      readonly deliveries: Deliveries
+      readonly context: SharedContext
     }
   | { readonly kind: 'built-in'; readonly question: BuiltInQuestion }
 
@@ -33,7 +37,8 @@ export function stateRequest(request: StatedRequest, stating: Stating): Stated {
     const { task, environment } = placeOf(request, [], stating)
     const targets = targetsOf({ task, environment, named: request.targets }, stating)
     const context = contextOf(request.context, { principal, targets }, stating)
-    return { kind: 'task', principal, environment, task, targets, context }
+    const deliveries = deliveriesOf({ request, principal, targets }, stating)
+    return { kind: 'task', principal, environment, task, targets, deliveries, context }
   }
   for (const key of ['task', 'environment'] as const) {
     if (request[key] === undefined) continue
@@ -48,7 +53,7 @@ export function stateRequest(request: StatedRequest, stating: Stating): Stated {
 
 function builtInOf(
   request: StatedRequest,
-  asked: Pick<BuiltInQuestion, 'principal' | 'context'>,
+  asked: { readonly principal: Principal; readonly context: SharedContext },
   stating: Stating,
 ): BuiltInQuestion {
   const { action, whom } = request
@@ -138,6 +143,27 @@ function targetsOf(
     if (!able.includes(name)) refuse({ path, message: `target '${name}' has no task '${task}'` })
   }
   return named.length > 0 ? named : able
+}
+
+/** As the broker resolves them: what is said, or what is usual for who asks. */
+function deliveriesOf(
+  {
+    request,
+    principal,
+    targets,
+  }: { request: StatedRequest; principal: Principal; targets: readonly string[] },
+  stating: Stating,
+): Deliveries {
+  const { delivery } = { ...stating.context, ...request.context }
+  const entries = targets.map((name) => {
+    const proxied = own(stating.inventory.abilities, name)?.proxied ?? false
+    if (delivery === 'proxy' && !proxied) {
+      const message = `expected env: '${name}' can't be delivered by a proxy`
+      stating.refuse({ path: ['context', 'delivery'], message })
+    }
+    return [name, delivery ?? usualDelivery(principal.kind, { proxied })] as const
+  })
+  return Object.fromEntries(entries)
 }
 
 function grantOf({ grant }: StatedRequest, stating: Stating): GrantResource {

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { Duration, Flag, list, map, mapOf, Text } from '../lib/document-schema.ts'
+import { DELIVERIES } from '../protocol/delivery.ts'
 import { Principal } from '../protocol/principal.ts'
 import { APPROVAL_METHODS } from './question.ts'
 import { BUILT_IN_ACTIONS } from './vocabulary.ts'
@@ -92,6 +93,7 @@ const StatedContext = map({
     }),
   ),
   approvals: v.optional(Approvals),
+  delivery: v.optional(oneOf(DELIVERIES)),
   break_glass: v.optional(Flag),
   method: v.optional(oneOf(APPROVAL_METHODS)),
 })

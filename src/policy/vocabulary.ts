@@ -33,6 +33,8 @@ export interface Inventory extends Vocabulary {
       string,
       {
         readonly tasks: readonly string[]
+        /** Whether its credentials can be delivered by a proxy. */
+        readonly proxied: boolean
         /** Seconds. */
         readonly ttl: { readonly default: number; readonly max: number }
       }

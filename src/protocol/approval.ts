@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Delivery } from './delivery.ts'
 import { Grant, GrantContext, GrantState } from './grant.ts'
 import { Obligation } from './obligation.ts'
 import { Principal } from './principal.ts'
@@ -11,6 +12,8 @@ export const RequestedTarget = v.object({
   sensitivity: v.string(),
   /** Roles or rights: `["migrator"]`. */
   rights: v.array(v.string()),
+  /** How its credential reaches the command. */
+  delivery: Delivery,
 })
 
 /** What an approver is shown, and what an approval is bound to: exactly this. */

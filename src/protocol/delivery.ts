@@ -6,6 +6,9 @@ export const DELIVERIES = ['env', 'proxy'] as const
 export const Delivery = v.picklist(DELIVERIES, `expected ${DELIVERIES.join(' or ')}`)
 export type Delivery = v.InferOutput<typeof Delivery>
 
+/** By the names of targets. */
+export type Deliveries = Readonly<Record<string, Delivery>>
+
 /** `sslmode` of libpq, without those that would fall back to no TLS by themselves. */
 const SslMode = v.picklist(['disable', 'require', 'verify-ca', 'verify-full'])
 

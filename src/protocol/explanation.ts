@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Delivery } from './delivery.ts'
 import { Obligation } from './obligation.ts'
 import { Timestamp } from './values.ts'
 
@@ -55,7 +56,12 @@ const RecordedDecision = v.object({
   event: v.string(),
   version: v.string(),
   decisions: v.array(
-    v.object({ target: v.string(), effect: v.string(), policies: v.array(v.string()) }),
+    v.object({
+      target: v.string(),
+      delivery: Delivery,
+      effect: v.string(),
+      policies: v.array(v.string()),
+    }),
   ),
 })
 export type RecordedDecision = v.InferOutput<typeof RecordedDecision>

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { Delivery } from './delivery.ts'
 import { Obligation } from './obligation.ts'
 import { Principal } from './principal.ts'
 import { ClaimedContext, Command } from './request.ts'
@@ -40,6 +41,8 @@ export const Lease = v.object({
   target: Name,
   type: Name,
   handle: v.string(),
+  /** How it reaches the command. */
+  delivery: Delivery,
   state: LeaseState,
   revocability: Revocability,
   expires_at: Timestamp,

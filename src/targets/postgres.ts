@@ -9,6 +9,7 @@ import {
 import { Connection } from './postgres/connection.ts'
 import { extendSql } from './postgres/extend.ts'
 import { mintSql } from './postgres/mint.ts'
+import { proxiedCredential } from './postgres/proxied.ts'
 import { revokeRole } from './postgres/revoke.ts'
 import { newPassword, scramVerifier } from './postgres/scram.ts'
 import { allRoles, type Facts, factsQuery, handlesQuery, readFacts } from './postgres/server.ts'
@@ -43,11 +44,16 @@ const COMPETING = [
   'PGTARGETSESSIONATTRS',
 ]
 
+/** At a port without a password and without TLS of its own. */
+const PROXIED = ['PGPASSWORD', 'PGSSLROOTCERT', 'PGSSLNEGOTIATION', ...COMPETING]
+
 /** A role per lease at a PostgreSQL server, 15 or later. */
 export const postgresKind: TargetKind<PostgresConfig> = {
   type: 'postgres',
   config: PostgresConfig,
   valueNames: ['url', 'host', 'port', 'user', 'password', 'database', 'sslmode'],
+  secretNames: ['password'],
+  proxied: () => true,
   create: (config, context) => new PostgresTarget(config, context),
 }
 
@@ -85,17 +91,24 @@ class PostgresTarget implements Target {
     const task = this.#config.tasks[lease.grant.task]
     if (!task) throw new JitError('target_refused', `${this.name}: no task '${lease.grant.task}'`)
     const password = newPassword()
-    const [facts, verifier] = await Promise.all([this.#readFacts(signal), scramVerifier(password)])
     const { handle, mintBy, expiresAt } = lease
+    const [facts, verifier, credential] = await Promise.all([
+      this.#readFacts(signal),
+      scramVerifier(password),
+      this.#credential(lease, password),
+    ])
     const sql = mintSql({ handle, mintBy, expiresAt, verifier, task }, facts)
     const [row] = await this.#connection.run(sql, signal)
-    return {
-      credential: credentialFor(clientAddress(this.#admin, this.#config.address), {
-        user: handle,
-        password,
-      }),
-      externalId: String(row?.oid),
-    }
+    return { credential, externalId: String(row?.oid) }
+  }
+
+  /** Before there is a role: what can't be delivered isn't made. */
+  async #credential({ delivery, handle }: LeaseIntent, password: string): Promise<Credential> {
+    const address = clientAddress(this.#admin, this.#config.address)
+    const login = { user: handle, password }
+    return delivery === 'proxy'
+      ? { ...(await proxiedCredential(address, { ...login, target: this.name })), unset: PROXIED }
+      : credentialFor(address, login)
   }
 
   async revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome> {

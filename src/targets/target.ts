@@ -1,3 +1,4 @@
+import type { Delivery, Upstream } from '../protocol/delivery.ts'
 import type { Revocability } from '../protocol/grant.ts'
 import type { Schema } from '../protocol/parse.ts'
 import type { Principal } from '../protocol/principal.ts'
@@ -10,6 +11,8 @@ export interface LeaseIntent {
   readonly mintBy: number
   /** The credential's deadline. */
   readonly expiresAt: number
+  /** How it is to reach what uses it. */
+  readonly delivery: Delivery
   readonly grant: {
     readonly id: string
     readonly principal: Principal
@@ -24,12 +27,21 @@ export interface LeaseIntent {
   }
 }
 
-/** A fresh credential: template values by name (`{{url}}`), the variables its tools read, and those they would prefer. */
+/**
+ * A fresh credential: template values by name (`{{url}}`), the variables its tools read, and those they would prefer.
+ * With an `upstream` it is for a proxy to use: the variables are templates that the proxy fills
+ * (`DeliveredCredential.env`), and nothing but the `upstream` holds a secret.
+ */
 export interface Credential {
-  /** For `env:` templates of the target's configuration, by {@link TargetKind.valueNames}. */
+  /**
+   * For `env:` templates of the target's configuration, by {@link TargetKind.valueNames}. With an
+   * `upstream` only those that are the same whatever the proxy: the rest is left for it to fill.
+   */
   readonly values: Readonly<Record<string, string>>
   /** The usual variables of the tools of this kind. */
   readonly env: Readonly<Record<string, string>>
+  /** Where a proxy goes with it, for a lease that is delivered by one. */
+  readonly upstream?: Upstream
   /** Competing variables that the child must not inherit. */
   readonly unset: readonly string[]
 }
@@ -126,6 +138,10 @@ export interface TargetKind<Config> {
   readonly config: Schema<Config>
   /** What `env:` templates may name: `url`, `password`, … */
   readonly valueNames: readonly string[]
+  /** Those of them that are secret in themselves: clients mask them in the output of commands. */
+  readonly secretNames: readonly string[]
+  /** Whether a proxy can use its credentials in a command's place; absent: never. */
+  proxied?(config: Config): boolean
   /** Builds the target; connects to nothing yet. */
   create(config: Config, context: TargetContext): Target
 }

@@ -1,8 +1,10 @@
 import { timingSafeEqual } from 'node:crypto'
 import * as v from 'valibot'
+import { isPrivateTransport } from '../lib/address.ts'
 import { toTimestamp } from '../lib/clock.ts'
 import { Name, text } from '../protocol/values.ts'
 import type {
+  Credential,
   LeaseIntent,
   LeaseToRevoke,
   Minted,
@@ -17,9 +19,24 @@ const Reference = v.pipe(
   v.regex(/^(?:env|file):.+$/, 'expected a reference: env:NAME or file:PATH'),
 )
 
+const URL_EXPECTED = 'expected an https URL, or http on loopback, without user, query or fragment'
+
+/** Where tokens may be sent: nobody can read them on the way. */
+const ApiUrl = v.pipe(
+  v.string(URL_EXPECTED),
+  v.maxLength(2048),
+  v.check((text) => {
+    const url = URL.parse(text)
+    if (!url || url.username || url.password || url.search || url.hash) return false
+    return isPrivateTransport(url)
+  }, URL_EXPECTED),
+)
+
 const TokenConfig = v.strictObject({
   /** `aud` of the tokens: what the API behind this target calls itself. */
   audience: v.pipe(text(512), v.minLength(1, 'expected the audience that the API checks')),
+  /** Of the API: a proxy puts the token into requests to its host and port, and into no others. */
+  url: v.optional(ApiUrl),
   tasks: v.record(Name, v.strictObject({ scope: v.optional(text(1024), '') })),
   /** With it, the API can ask whether a token still counts (RFC 7662): user name the target's, password this. */
   introspection_secret: v.optional(Reference),
@@ -38,8 +55,9 @@ function subjectOf({ principal, environment, task, signed }: LeaseIntent['grant'
     .join(':')
 }
 
-/** `dev-api` → `DEV_API_TOKEN` */
-const variableOf = (target: string) => `${target.toUpperCase().replaceAll('-', '_')}_TOKEN`
+/** `dev-api` → `DEV_API_TOKEN`, `DEV_API_URL` */
+const variableOf = (target: string, what: 'TOKEN' | 'URL') =>
+  `${target.toUpperCase().replaceAll('-', '_')}_${what}`
 
 class TokenTarget implements Target {
   readonly type = 'token'
@@ -55,7 +73,8 @@ class TokenTarget implements Target {
   constructor(config: TokenConfig, context: TargetContext) {
     this.name = context.name
     this.tasks = new Set(Object.keys(config.tasks))
-    this.variables = [variableOf(context.name)]
+    const url = config.url === undefined ? [] : [variableOf(context.name, 'URL')]
+    this.variables = [variableOf(context.name, 'TOKEN'), ...url]
     this.revocability = config.introspection_secret === undefined ? 'ttl-only' : 'hard'
     this.#config = config
     this.#context = context
@@ -92,8 +111,21 @@ class TokenTarget implements Target {
       principal: lease.grant.principal.id,
       ...(scope === '' ? {} : { scope }),
     })
-    const values = { token }
-    return { credential: { values, env: { [variableOf(this.name)]: token }, unset: [] } }
+    return { credential: this.#credential(token, lease) }
+  }
+
+  #credential(token: string, { delivery }: LeaseIntent): Credential {
+    const { url } = this.#config
+    const env = (values: { token: string; url: string }) => ({
+      [variableOf(this.name, 'TOKEN')]: values.token,
+      ...(url === undefined ? {} : { [variableOf(this.name, 'URL')]: values.url }),
+    })
+    if (delivery === 'env' || url === undefined) {
+      const values = { token, url: url ?? '' }
+      return { values, env: env(values), unset: [] }
+    }
+    const upstream = { kind: 'http', url, token } as const
+    return { values: {}, env: env({ token: '{{token}}', url: '{{url}}' }), upstream, unset: [] }
   }
 
   async revoke(lease: LeaseToRevoke): Promise<RevocationOutcome> {
@@ -111,6 +143,8 @@ class TokenTarget implements Target {
 export const tokenKind: TargetKind<TokenConfig> = {
   type: 'token',
   config: TokenConfig,
-  valueNames: ['token'],
+  valueNames: ['token', 'url'],
+  secretNames: ['token'],
+  proxied: ({ url }) => url !== undefined,
   create: (config, context) => new TokenTarget(config, context),
 }

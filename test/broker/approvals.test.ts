@@ -82,7 +82,13 @@ describe('a request that policy wants an approval for', () => {
       environment: 'prod',
       tier: 'production',
       targets: [
-        { name: 'vault', type: 'fake', sensitivity: 'restricted', rights: ['fake-deploy'] },
+        {
+          name: 'vault',
+          type: 'fake',
+          sensitivity: 'restricted',
+          rights: ['fake-deploy'],
+          delivery: 'env',
+        },
       ],
       ttl: 900,
       context: {

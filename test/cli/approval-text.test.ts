@@ -26,7 +26,7 @@ describe('a request as an approver sees it', () => {
           'request +g_1',
           'who +dev \\(human, idp/1\\)',
           'wants +deploy in prod \\(production\\)',
-          'at +shop-db: postgres, confidential data, as migrator',
+          'at +shop-db: postgres, confidential data, as migrator, in its environment',
           'for +15m at a time, renewed while it runs as policy allows',
           'repository +github.com/acme/shop@main \\(9fceb02d0ae598e95dc970b74767f19372d61af8\\), as the client says',
           'command +terraform apply',
@@ -116,7 +116,7 @@ const anyRequest = fc
       },
     })
     const principal = { kind: 'agent' as const, id: h, name: i, owner: j, triggered_by: a }
-    const targets = [{ name: b, type: c, sensitivity: d, rights: [e, f] }]
+    const targets = [{ name: b, type: c, sensitivity: d, rights: [e, f], delivery: 'env' as const }]
     return { ...request, subject: { ...request.subject, principal, targets } }
   })
 

@@ -11,8 +11,8 @@ const inventory: Inventory = {
   ...vocabulary,
   acr: ['mfa'],
   abilities: {
-    'dev-db': { tasks: ['plan', 'deploy'], ttl },
-    'shop-db': { tasks: ['deploy'], ttl: { default: 600, max: 1800 } },
+    'dev-db': { tasks: ['plan', 'deploy'], proxied: true, ttl },
+    'shop-db': { tasks: ['deploy'], proxied: true, ttl: { default: 600, max: 1800 } },
   },
 }
 

@@ -9,6 +9,7 @@ const deploy = (change: Partial<Extract<Stated, { kind: 'task' }>> = {}): Stated
   environment: 'prod',
   task: 'deploy',
   targets: ['shop-db'],
+  deliveries: { 'shop-db': 'env' },
   context,
   ...change,
 })

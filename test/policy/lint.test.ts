@@ -16,8 +16,8 @@ const inventory: Inventory = {
   approvers: ['platform-oncall', 'security'],
   tasks: ['plan', 'deploy', 'train'],
   abilities: {
-    'dev-db': { tasks: ['plan', 'deploy'], ttl },
-    'shop-db': { tasks: ['plan', 'deploy'], ttl },
+    'dev-db': { tasks: ['plan', 'deploy'], proxied: true, ttl },
+    'shop-db': { tasks: ['plan', 'deploy'], proxied: true, ttl },
   },
 }
 
@@ -57,9 +57,9 @@ it('warns of nothing in the policies of jit dev', () => {
       'prod-db': target('prod'),
     },
     abilities: {
-      'dev-db': { tasks, ttl },
-      'staging-db': { tasks, ttl },
-      'prod-db': { tasks, ttl },
+      'dev-db': { tasks, proxied: true, ttl },
+      'staging-db': { tasks, proxied: true, ttl },
+      'prod-db': { tasks, proxied: true, ttl },
     },
   }
   expect(lint(parsePolicies(DEV_POLICIES, all), all)).toEqual([])

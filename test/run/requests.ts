@@ -45,7 +45,13 @@ export function approvalRequest(
       tier: 'production',
       task: 'deploy',
       targets: [
-        { name: 'shop-db', type: 'postgres', sensitivity: 'confidential', rights: ['migrator'] },
+        {
+          name: 'shop-db',
+          type: 'postgres',
+          sensitivity: 'confidential',
+          rights: ['migrator'],
+          delivery: 'env',
+        },
       ],
       ttl: 900,
       context: grantContext(changes.context),

@@ -38,6 +38,7 @@ function intend(task: string, mintBy = Date.now() + MINUTE): LeaseIntent {
     handle: leaseHandle(LEDGER, newId(Date.now())),
     mintBy,
     expiresAt: Date.now() + 15 * MINUTE,
+    delivery: 'env',
     grant: {
       id: 'g_1',
       principal: { kind: 'human', id: 'dana', name: 'dana', groups: [] },

@@ -164,9 +164,9 @@ export function vocabularyOf(config: BrokerConfig): Vocabulary {
 
 /** What may be asked for. Every kind keeps what it does for a task under `tasks`. */
 export function inventoryOf(config: BrokerConfig): Inventory {
-  const abilities = Object.entries(config.targets).map(([name, { settings, ttl }]) => {
+  const abilities = Object.entries(config.targets).map(([name, { kind, settings, ttl }]) => {
     const tasks = isMap(settings) && isMap(settings.tasks) ? Object.keys(settings.tasks) : []
-    return [name, { tasks, ttl }] as const
+    return [name, { tasks, proxied: kind.proxied?.(settings) ?? false, ttl }] as const
   })
   return { ...vocabularyOf(config), abilities: Object.fromEntries(abilities) }
 }

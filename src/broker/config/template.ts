@@ -6,7 +6,7 @@ export function placeholdersOf(template: string): readonly string[] | undefined 
   return [...template.matchAll(PLACEHOLDER)].map((match) => match[1] ?? '')
 }
 
-/** A template of `env:` with the credential's values put in, each as it is. */
+/** A template of `env:` with the credential's values put in, each as it is; what has none is left as `{{name}}`. */
 export function renderTemplate(template: string, values: Readonly<Record<string, string>>): string {
-  return template.replace(PLACEHOLDER, (_, name: string) => values[name] ?? '')
+  return template.replace(PLACEHOLDER, (_, name: string) => values[name] ?? `{{${name}}}`)
 }

@@ -1,4 +1,5 @@
 import { toTimestamp } from '../../lib/clock.ts'
+import type { Deliveries, Delivery } from '../../protocol/delivery.ts'
 import type { GrantContext, GrantState } from '../../protocol/grant.ts'
 import type { Obligation } from '../../protocol/obligation.ts'
 import type { Principal } from '../../protocol/principal.ts'
@@ -44,6 +45,7 @@ export interface DecidedRequest {
   readonly answer: Answer
   /** Their names. */
   readonly targets: readonly string[]
+  readonly deliveries: Deliveries
 }
 
 /** A request of a session, with what policy said to it. */
@@ -70,6 +72,7 @@ export function decidedRequest(
 export interface LeaseTarget {
   readonly target: Target
   readonly identity: string
+  readonly delivery: Delivery
 }
 
 /** A new grant as the ledger keeps it. */
@@ -89,6 +92,7 @@ export function grantRow(request: DecidedRequest, now: number): GrantRow {
     tier: request.tier,
     task: request.task,
     targets: JSON.stringify(request.targets),
+    deliveries: JSON.stringify(request.deliveries),
     ttl_seconds: request.ttlSeconds,
     context: JSON.stringify(request.context),
     policy_version: request.policyVersion,

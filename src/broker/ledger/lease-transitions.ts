@@ -39,7 +39,7 @@ export class LeaseTransitions {
       expiresAt: number
     },
   ): Promise<LeaseRow[]> {
-    const leases = intent.targets.map(({ target, identity }): LeaseRow => {
+    const leases = intent.targets.map(({ target, identity, delivery }): LeaseRow => {
       const id = newId(intent.now)
       return {
         id,
@@ -47,6 +47,7 @@ export class LeaseTransitions {
         target: target.name,
         type: target.type,
         handle: leaseHandle(this.#ledgerId, id),
+        delivery,
         state: 'intent',
         revocability: target.revocability,
         target_identity: identity,

@@ -33,6 +33,7 @@ function leaseView(row: LeaseRow): Lease {
     target: row.target,
     type: row.type,
     handle: row.handle,
+    delivery: row.delivery,
     state: row.state,
     revocability: row.revocability,
     expires_at: toTimestamp(row.expires_at),

@@ -45,10 +45,18 @@ async function explainToday(
     const { decider } = grants
     const request = decider.recorded(row)
     const context = decider.context(asker, request, await grants.evidence(request, row))
-    const { environment, task } = request
+    const { environment, task, deliveries } = request
     const { principal } = asker
     const targets = request.members.map(({ target }) => target.name)
-    const stated = { kind: 'task', principal, environment, task, targets, context } as const
+    const stated = {
+      kind: 'task',
+      principal,
+      environment,
+      task,
+      targets,
+      deliveries,
+      context,
+    } as const
     const outside = outsideCeiling(request, asker.ceiling)
     const explanation = explain(stated, decider.current)
     if (outside.length === 0) return explanation

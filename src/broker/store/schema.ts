@@ -1,3 +1,4 @@
+import type { Delivery } from '../../protocol/delivery.ts'
 import type { EndedBy, GrantState, LeaseState, Revocability } from '../../protocol/grant.ts'
 
 /**
@@ -74,6 +75,8 @@ export interface GrantRow {
   task: string
   /** Names, JSON array. */
   targets: string
+  /** How each target's credential is to reach the command: {@link Delivery} by name, JSON object. */
+  deliveries: string
   ttl_seconds: number
   /** {@link GrantContext} */
   context: string
@@ -142,6 +145,7 @@ export interface LeaseRow {
   target: string
   type: string
   handle: string
+  delivery: Delivery
   state: LeaseState
   revocability: Revocability
   /** What the target was connected to when the intent was written. */
