@@ -25,6 +25,7 @@ export const ERROR_CODES = [
   'broker_untrusted',
   // what was decided
   'denied',
+  'not_in_sandbox',
   'approval_pending',
   'approval_denied',
   'request_lapsed',
