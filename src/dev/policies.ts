@@ -109,4 +109,24 @@ permit (
 );
 `,
   },
+  {
+    name: 'sandboxes.cedar',
+    content: `// What may be reached from inside \`jit sandbox\`, of the domains that its profile names.
+
+@id("copilots-reach-their-tools")
+@description("from a sandbox a copilot reaches its model, the forge, package registries and example.com")
+permit (principal is Agent, action == Action::"reach", resource)
+when {
+  resource in [
+    Domain::"anthropic.com",
+    Domain::"openai.com",
+    Domain::"github.com",
+    Domain::"npmjs.org",
+    Domain::"pypi.org",
+    Domain::"pythonhosted.org",
+    Domain::"example.com"
+  ]
+};
+`,
+  },
 ]

@@ -1,4 +1,6 @@
 import { answerOf } from './answer.ts'
+import { reachedBy } from './domain.ts'
+import { domainsIn } from './literals.ts'
 import type { ParsedPolicy } from './parsed.ts'
 import type { PolicyTexts } from './prepared.ts'
 import type { BuiltInQuestion, TaskQuestion } from './question.ts'
@@ -35,6 +37,8 @@ export class PolicySet {
   readonly vocabulary: Vocabulary
   readonly #tasks: TaskPolicies
   readonly #builtIn: PolicyTexts
+  /** Those that some policy names. */
+  readonly #domains: ReadonlySet<string>
 
   /** Of checked policies only: `loadPolicies` makes it. */
   constructor(checked: {
@@ -53,6 +57,7 @@ export class PolicySet {
     this.vocabulary = checked.vocabulary
     this.#tasks = new TaskPolicies(checked.tasks, { vocabulary: checked.vocabulary })
     this.#builtIn = textsById(checked.builtIn)
+    this.#domains = new Set(checked.builtIn.flatMap(({ json }) => domainsIn(json)))
   }
 
   /** May this principal do this task at this target, now and in this context? Never throws. */
@@ -65,8 +70,17 @@ export class PolicySet {
     return this.#tasks.ask(question)
   }
 
-  /** May this principal see or revoke another's grant, or read the audit log? Never throws. */
+  /** May this principal see or revoke another's grant, read the audit log, reach a domain? Never throws. */
   decideOn(question: BuiltInQuestion): Decision {
-    return answerOf(this.#builtIn, () => builtInCall(question, this.vocabulary))
+    const answer = (to: BuiltInQuestion) =>
+      answerOf(this.#builtIn, () => builtInCall(to, this.vocabulary))
+    const decision = answer(question)
+    if (question.action !== 'reach' || decision.effect === 'deny') return decision
+    // What is forbidden below a wildcard forbids the wildcard: it would reach that.
+    for (const domain of reachedBy(question.domain, this.#domains)) {
+      const below = answer({ ...question, domain })
+      if (below.effect === 'deny' && below.because !== 'not-permitted') return below
+    }
+    return decision
   }
 }

@@ -69,6 +69,15 @@ export function unknownLiterals(policy: PolicyJson, vocabulary: Vocabulary): Unk
   return found
 }
 
+/** The ids of the domains that a policy names. */
+export function domainsIn(policy: PolicyJson): string[] {
+  const found: string[] = []
+  walk(policy, ({ type, id }) => {
+    if (type === 'Domain' && typeof id === 'string') found.push(id)
+  })
+  return found
+}
+
 type Node = Readonly<Record<string, unknown>>
 
 function walk(value: unknown, visit: (node: Node) => void): void {

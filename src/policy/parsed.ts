@@ -2,7 +2,8 @@ import { type DetailedError, type PolicyJson, policyToJson } from '@cedar-policy
 import { JitError } from '../lib/errors.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import { nearest } from '../lib/nearest.ts'
-import { unknownLiterals } from './literals.ts'
+import { isDomainName } from './domain.ts'
+import { domainsIn, unknownLiterals } from './literals.ts'
 import { type Sight, sightOf } from './sight.ts'
 import { locate, locateLiteral, type PolicySource } from './source.ts'
 import { BUILT_IN_ACTIONS, type Vocabulary } from './vocabulary.ts'
@@ -46,6 +47,14 @@ export function parsePolicy(source: PolicySource, vocabulary: Vocabulary): Parse
 }
 
 function checkLiterals(source: PolicySource, policy: PolicyJson, vocabulary: Vocabulary): void {
+  const misspelt = domainsIn(policy).find((name) => !isDomainName(name))
+  if (misspelt !== undefined) {
+    throw invalid(
+      locateLiteral(source, misspelt),
+      `domain '${misspelt}': expected a name such as example.com or *.example.com`,
+      { hint: 'in lower case, without a port: that is resource.port' },
+    )
+  }
   const unknown = unknownLiterals(policy, vocabulary)[0]
   if (!unknown) return
   const meant = nearest(unknown.value, unknown.declared)

@@ -69,7 +69,7 @@ export interface GrantResource {
 export const APPROVAL_METHODS = ['session', 'reauth'] as const
 export type ApprovalMethod = (typeof APPROVAL_METHODS)[number]
 
-/** May this principal see, approve or revoke this grant, offboard somebody, or read the audit log? */
+/** May this principal see, approve or revoke this grant, offboard somebody, read the audit log, or reach a domain? */
 export type BuiltInQuestion = {
   readonly principal: Principal
   readonly context: Pick<RequestContext, 'authentication' | 'now'>
@@ -83,4 +83,11 @@ export type BuiltInQuestion = {
   /** Ends all of their sessions, and refuses the sign-ins that they came of. */
   | { readonly action: 'offboard'; readonly whom: Principal }
   | { readonly action: 'audit' }
+  /** From a sandbox: `api.example.com`, `*.example.com`, `api.example.com:8443`. */
+  | {
+      readonly action: 'reach'
+      readonly domain: string
+      readonly profile: string
+      readonly program: string
+    }
 )

@@ -1,5 +1,7 @@
 import type { CedarValueJson, EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs'
 import type { Principal } from '../protocol/principal.ts'
+import type { Command } from '../protocol/request.ts'
+import { domainEntities } from './domain.ts'
 import type { PreparedCall } from './prepared.ts'
 import type { BuiltInQuestion, GrantResource, RequestContext, TaskQuestion } from './question.ts'
 import type { LabelType, Vocabulary } from './vocabulary.ts'
@@ -47,15 +49,25 @@ export function builtInCall(question: BuiltInQuestion, vocabulary: Vocabulary): 
     context: {
       time: timeOf(question.context.now),
       authentication: authenticationOf(question.context),
-      ...(question.action === 'approve' ? { method: question.method } : {}),
+      ...ownContext(question),
     },
     // Who asks is known from their own session: what was recorded of them elsewhere may be older.
     entities: [...who.entities, ...on.entities.filter((one) => !known.has(nameOf(one)))],
   }
 }
 
+function ownContext(question: BuiltInQuestion) {
+  if (question.action === 'approve') return { method: question.method }
+  if (question.action !== 'reach') return {}
+  return { profile: question.profile, program: question.program }
+}
+
 function resourceOf(question: BuiltInQuestion, vocabulary: Vocabulary): Entities {
   if (question.action === 'audit') return brokerEntity()
+  if (question.action === 'reach') {
+    if (question.principal.kind !== 'agent') throw new UnaskableError('not a copilot')
+    return domainEntities(question.domain)
+  }
   if (question.action === 'offboard') return principalEntities(question.whom, vocabulary)
   return grantEntities(question.grant)
 }
@@ -122,7 +134,7 @@ function taskContext(context: RequestContext, vocabulary: Vocabulary) {
       branchProtected: context.forge?.branchProtected ?? false,
     },
     command: {
-      program: command.argv[0]?.split('/').at(-1) ?? '',
+      program: programOf(command),
       executable: command.executable,
       directory: command.directory,
       arguments: command.argv.slice(1),
@@ -140,6 +152,9 @@ function taskContext(context: RequestContext, vocabulary: Vocabulary) {
     delivery: context.delivery,
   }
 }
+
+/** The last part of what is run. */
+export const programOf = ({ argv }: Pick<Command, 'argv'>) => argv[0]?.split('/').at(-1) ?? ''
 
 const TYPEOF: Record<LabelType, string> = { string: 'string', bool: 'boolean', long: 'number' }
 

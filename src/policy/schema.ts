@@ -106,17 +106,25 @@ const RESOURCES: Readonly<Record<BuiltInAction, string[]>> = {
   approve: ['Grant'],
   offboard: PRINCIPALS,
   audit: ['Broker'],
+  reach: ['Domain'],
 }
 
-/** The strict schema of policies on the broker itself: others' grants and the audit log. */
+/** What an action is decided on, beside when and how who asks signed in. */
+const OWN_CONTEXT: Readonly<Partial<Record<BuiltInAction, Attributes>>> = {
+  // How the approver showed who they are: with their session, or a sign-in newer than the request.
+  approve: { method: STRING },
+  // `profile`: "" where none was named; `program`: the last part of what the sandbox runs.
+  reach: { profile: STRING, program: STRING },
+}
+
+/** The strict schema of policies on the broker itself: others' grants, the audit log, what sandboxes may reach. */
 export function builtInSchema(): SchemaJson<string> {
   const common = { time: TIME, authentication: AUTHENTICATION }
   const on = (action: BuiltInAction) => ({
     appliesTo: {
-      principalTypes: PRINCIPALS,
+      principalTypes: action === 'reach' ? ['Agent'] : PRINCIPALS,
       resourceTypes: RESOURCES[action],
-      // How the approver showed who they are: with their session, or a sign-in newer than the request.
-      context: record(action === 'approve' ? { ...common, method: STRING } : common),
+      context: record({ ...common, ...OWN_CONTEXT[action] }),
     },
   })
   return {
@@ -135,6 +143,8 @@ export function builtInSchema(): SchemaJson<string> {
           }),
         },
         Broker: {},
+        // In every domain that it lies below. `port`: 0 where any is meant.
+        Domain: { memberOfTypes: ['Domain'], shape: record({ port: LONG }) },
       },
       actions: Object.fromEntries(BUILT_IN_ACTIONS.map((action) => [action, on(action)])),
     },

@@ -3,6 +3,7 @@ import { nearest } from '../lib/nearest.ts'
 import type { Deliveries } from '../protocol/delivery.ts'
 import type { Principal } from '../protocol/principal.ts'
 import type { BuiltInQuestion, GrantResource, SharedContext } from './question.ts'
+import { programOf } from './request.ts'
 import { contextOf } from './stated-context.ts'
 import type { StatedRequest } from './stated-schema.ts'
 import { declared, own, type Stating } from './stating.ts'
@@ -31,7 +32,7 @@ export function stateRequest(request: StatedRequest, stating: Stating): Stated {
   const { refuse } = stating
   const principal = principalOf(request.principal, ['principal'], stating)
   if (request.action === undefined) {
-    for (const key of ['grant', 'whom'] as const) {
+    for (const key of ['grant', 'whom', 'domain', 'profile'] as const) {
       if (request[key]) refuse({ path: [key], message: 'expected an action beside it' })
     }
     const { task, environment } = placeOf(request, [], stating)
@@ -70,9 +71,25 @@ function builtInOf(
         return stating.refuse({ path: [], message: 'expected whom: who is to be offboarded' })
       }
       return { ...asked, action, whom: principalOf(whom, ['whom'], stating) }
+    case 'reach':
+      return { ...asked, action, ...reachOf(request, asked, stating) }
     default:
       return { ...asked, action: 'audit' }
   }
+}
+
+function reachOf(
+  { domain, profile = '' }: StatedRequest,
+  { principal, context }: { principal: Principal; context: SharedContext },
+  { refuse }: Stating,
+) {
+  if (domain === undefined) {
+    return refuse({ path: [], message: 'expected the domain that is to be reached' })
+  }
+  if (principal.kind !== 'agent') {
+    refuse({ path: ['principal'], message: 'expected an agent: only copilots are in sandboxes' })
+  }
+  return { domain, profile, program: programOf(context.command) }
 }
 
 /** @param path where it stands */

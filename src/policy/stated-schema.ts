@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { Duration, Flag, list, map, mapOf, Text } from '../lib/document-schema.ts'
 import { DELIVERIES } from '../protocol/delivery.ts'
 import { Principal } from '../protocol/principal.ts'
+import { Domain } from '../protocol/sandbox.ts'
 import { APPROVAL_METHODS } from './question.ts'
 import { BUILT_IN_ACTIONS } from './vocabulary.ts'
 
@@ -110,6 +111,9 @@ const REQUEST_KEYS = {
   grant: v.optional(map({ principal: v.optional(Who, {}), task: Text, environment: Text })),
   /** Who is to be offboarded. */
   whom: v.optional(Who),
+  /** What a sandbox is to reach, and its profile. */
+  domain: v.optional(Domain),
+  profile: v.optional(Text),
   context: v.optional(StatedContext, {}),
 }
 export const StatedRequest = map(REQUEST_KEYS)

@@ -3,7 +3,7 @@ export const SENSITIVITIES = ['public', 'internal', 'confidential', 'restricted'
 export type Sensitivity = (typeof SENSITIVITIES)[number]
 
 /** Actions that are the broker's own, decided on beside tasks: no task may be called like one of them. */
-export const BUILT_IN_ACTIONS = ['view', 'revoke', 'approve', 'offboard', 'audit'] as const
+export const BUILT_IN_ACTIONS = ['view', 'revoke', 'approve', 'offboard', 'audit', 'reach'] as const
 export type BuiltInAction = (typeof BUILT_IN_ACTIONS)[number]
 
 export type LabelType = 'string' | 'bool' | 'long'

@@ -156,7 +156,7 @@ describe('a mistake in a policy is told with its file and line', () => {
     const both =
       '@id("p") permit (principal, action in [Action::"plan", Action::"audit"], resource);'
     expect(mistake(both).message).toContain(
-      'a policy names tasks or view, revoke, approve, offboard, audit, not both',
+      'a policy names tasks or view, revoke, approve, offboard, audit, reach, not both',
     )
   })
 

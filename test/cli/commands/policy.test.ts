@@ -115,7 +115,7 @@ cases:
   it('runs the cases beside the policies and says how many of those they cover', async () => {
     const { deps, out } = terminal(examples)
     expect(await runPolicyTest({ minCoverage: '100' }, deps)).toBe(0)
-    expect(out).toEqual(['66 cases, as expected; 28 of 28 policies covered (100%)'])
+    expect(out).toEqual(['72 cases, as expected; 31 of 31 policies covered (100%)'])
   })
 
   it('prints one line for a case that comes otherwise, and fails', async () => {
@@ -123,7 +123,7 @@ cases:
     expect(await runPolicyTest({}, deps)).toBe(1)
     expect(out).toEqual([
       'policies/z.cases.yaml:3: anybody plans: expected permit, came deny by no policy',
-      '67 cases, 1 otherwise than expected; 28 of 28 policies covered (100%)',
+      '73 cases, 1 otherwise than expected; 31 of 31 policies covered (100%)',
     ])
   })
 
@@ -137,7 +137,7 @@ cases:
     expect(await runPolicyTest({ minCoverage: '100' }, deps)).toBe(1)
     expect(out).toEqual([
       'policies/z.cedar:1: idle decides in no case',
-      '66 cases, as expected; 28 of 29 policies covered (96%, expected at least 100%)',
+      '72 cases, as expected; 31 of 32 policies covered (96%, expected at least 100%)',
     ])
     await expect(runPolicyTest({ minCoverage: '101' }, deps)).rejects.toMatchObject({
       code: 'usage',
