@@ -43,6 +43,7 @@ export const ERROR_CODES = [
   // the wrapped command
   'command_not_found',
   'command_not_executable',
+  'sandbox_unavailable',
   'grant_ended',
   'ttl_too_short',
   'cancelled',

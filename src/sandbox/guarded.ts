@@ -1,0 +1,78 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { SandboxRepository } from './sandbox.ts'
+
+/**
+ * What another program would run, or trust, because it lies in a repository. Beside the runtime's own
+ * list. A folder stands with a file of it, so that what is mounted where it doesn't exist is a folder.
+ */
+const GUARDED = [
+  '.jit.yaml',
+  '.github/workflows',
+  '.github/actions',
+  '.gitlab-ci.yml',
+  '.circleci',
+  '.circleci/config.yml',
+  '.buildkite',
+  '.buildkite/pipeline.yml',
+  '.travis.yml',
+  'Jenkinsfile',
+  'azure-pipelines.yml',
+  'bitbucket-pipelines.yml',
+  '.pre-commit-config.yaml',
+  '.husky',
+  '.husky/pre-commit',
+  '.vscode',
+  '.vscode/tasks.json',
+  '.idea',
+  '.idea/workspace.xml',
+  '.devcontainer',
+  '.devcontainer/devcontainer.json',
+  '.envrc',
+  '.mise.toml',
+  'mise.toml',
+  '.npmrc',
+  '.yarnrc.yml',
+  '.bash_login',
+  '.bash_logout',
+  '.zshenv',
+  '.zlogin',
+  '.claude/settings.json',
+  '.claude/settings.local.json',
+  '.claude/hooks',
+  '.cursor/mcp.json',
+  '.cursor/hooks.json',
+]
+
+/** Of git's own folder: what it runs, and what names that. */
+const GIT_GUARDED = ['hooks', 'config', 'config.worktree']
+
+/** @param root the top of what may be written */
+export function guardedIn(root: string): string[] {
+  return GUARDED.map((name) => join(root, name))
+}
+
+/** What git would run or take its settings from, those of worktrees and submodules included. */
+export function guardedInGit({ root, gitDir, commonDir, hooksPath }: SandboxRepository): string[] {
+  const dirs = [...new Set([gitDir, commonDir])]
+  const modules = dirs.flatMap((dir) => submodules(join(dir, 'modules')))
+  return [
+    ...[...dirs, ...modules].flatMap((dir) => GIT_GUARDED.map((name) => join(dir, name))),
+    // Which folders git takes for its own.
+    ...[join(gitDir, 'commondir'), join(gitDir, 'gitdir')].filter(existsSync),
+    ...(hooksPath ? [resolve(root, hooksPath)].filter((path) => path.startsWith(`${root}/`)) : []),
+  ]
+}
+
+/** Folders of submodules: those with a HEAD, at any depth, as a submodule's name may hold slashes. */
+function submodules(folder: string, depth = 0): string[] {
+  if (depth > 4 || !existsSync(folder)) return []
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(folder, entry.name))
+    .flatMap((path) =>
+      existsSync(join(path, 'HEAD'))
+        ? [path, ...submodules(join(path, 'modules'), depth + 1)]
+        : submodules(path, depth + 1),
+    )
+}

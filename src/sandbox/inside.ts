@@ -1,0 +1,126 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, rmSync } from 'node:fs'
+import { constants } from 'node:os'
+import { JitError } from '../lib/errors.ts'
+import type { CommandOutcome } from '../protocol/lifeline.ts'
+import { keepClear } from './caretaker.ts'
+import type { Parts } from './parts.ts'
+import type { WrappedLine } from './wrap.ts'
+
+/** What runs in the sandbox, as seen from outside. */
+export interface Inside {
+  readonly pid: number
+  readonly outcome: Promise<CommandOutcome>
+  signal(name: NodeJS.Signals): void
+  stop(): Promise<void>
+}
+
+/** What a terminal sends to the whole foreground group. */
+const TO_GROUP: readonly NodeJS.Signals[] = ['SIGINT', 'SIGQUIT', 'SIGWINCH', 'SIGHUP']
+
+/**
+ * Starts the wrapped line, in a session of its own: bubblewrap itself must not be in the terminal's
+ * foreground group, whose Ctrl-C would end it and all inside.
+ * @param entered called when everything is mounted, right before the command starts
+ * @throws JitError `sandbox_unavailable` where the sandbox ends before it was entered
+ */
+export async function startInside({
+  line,
+  parts,
+  directory,
+  environment,
+  folder,
+  entered,
+}: {
+  line: WrappedLine
+  parts: Parts
+  directory: string
+  environment: Readonly<Record<string, string>>
+  folder: string
+  entered(): void
+}): Promise<Inside> {
+  const child = spawn(parts.bash, ['-c', `ulimit -c 0; exec ${line.line}`], {
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    cwd: directory,
+    env: environment,
+    detached: true,
+  })
+  const outcome = once(child, 'exit').then(([code, signal]) => toOutcome(code, signal))
+  const [, , , ready] = child.stdio
+  ready?.on('error', () => {})
+  const first = await Promise.race([
+    outcome,
+    ready ? once(ready, 'data').then(() => undefined) : undefined,
+  ])
+  if (first) {
+    throw new JitError('sandbox_unavailable', 'the sandbox could not be entered', {
+      hint: 'what bubblewrap said stands above',
+    })
+  }
+  entered()
+  ready?.destroy()
+  const pid = child.pid ?? 0
+  const caretaker = keepClear({ script: parts.caretaker, pid, folder, paths: line.mountPoints })
+  return {
+    pid,
+    outcome,
+    signal: (name) => signalInside(pid, name),
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) {
+        // The first process of its PID namespace: the kernel ends all others with it, and it last.
+        const [init] = childrenOf(pid)
+        process.kill(init ?? pid, 'SIGKILL')
+        await outcome
+      }
+      line.clear()
+      rmSync(folder, { recursive: true, force: true })
+      caretaker.dismiss()
+    },
+  }
+}
+
+function toOutcome(code: number | null, signal: string | null): CommandOutcome {
+  const name = Object.entries(constants.signals).find(([, number]) => number + 128 === code)?.[0]
+  return name ? { code: null, signal: name } : { code, signal }
+}
+
+/** The command's process is the second of the inner PID namespace, after its init. */
+function signalInside(bwrap: number, name: NodeJS.Signals): void {
+  const command = descendants(bwrap).find((pid) => /^2$/.test(innermostPid(pid)))
+  if (command === undefined) return
+  const group = groupOf(command)
+  try {
+    process.kill(TO_GROUP.includes(name) && group === command ? -group : command, name)
+  } catch {
+    // It ended meanwhile.
+  }
+}
+
+function innermostPid(pid: number): string {
+  const [, numbers = ''] = /^NSpid:\s*(.*)$/m.exec(read(`/proc/${pid}/status`)) ?? []
+  const all = numbers.split(/\s+/)
+  return all.length === 3 ? (all[2] ?? '') : ''
+}
+
+function groupOf(pid: number): number {
+  const stat = read(`/proc/${pid}/stat`)
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2])
+}
+
+function descendants(pid: number): number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendants(child)])
+}
+
+/** Children of a process that has one thread, as all of bubblewrap's do. */
+function childrenOf(pid: number): number[] {
+  return read(`/proc/${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
