@@ -190,6 +190,16 @@ describe('what has changed since the yes', () => {
     ])
   })
 
+  test('a yes counts for no group that its approver has left since', async () => {
+    const dev = await person('dev')
+    const grant = await approved(dev)
+    await person('dana', ['dba'])
+    const line = await redeem(dev, grant)
+    expect((await line.next('pending')).obligation.approvals).toEqual([
+      { group: 'oncall', people: 1 },
+    ])
+  })
+
   test('the requester is called otherwise, and the grant goes on', async () => {
     const dev = await person('dev', [], { sub: 'u9' })
     const { line, pending } = await ask(dev)
