@@ -1,19 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import * as v from 'valibot'
 import { JitError } from '../lib/errors.ts'
 import type { Paths } from '../lib/paths.ts'
-
-const Address = v.pipe(v.string(), v.url('expected a URL'))
-
-/** `config.yaml`: what this user's commands start from. Nothing in it is secret. */
-export const ClientConfig = v.strictObject({
-  /** The broker that commands go to when neither an argument nor `JIT_BROKER` names one. */
-  broker: v.exactOptional(Address),
-  /** Brokers that the person has agreed to, each with the issuer it had then. */
-  brokers: v.exactOptional(v.record(Address, v.strictObject({ issuer: Address }))),
-})
-export type ClientConfig = v.InferOutput<typeof ClientConfig>
+import type { ClientConfig } from './config-document.ts'
 
 export function configFile(paths: Paths): string {
   return join(paths.config, 'config.yaml')
@@ -70,16 +59,6 @@ function readSimple(text: string): ClientConfig | undefined {
 
 async function parseConfig(text: string, file: string): Promise<ClientConfig> {
   if (/^(?:\s*(?:#.*)?\n?)*$/.test(text)) return {}
-  const { readDocument } = await import('../lib/document.ts')
-  const document = readDocument(text, file)
-  const result = v.safeParse(ClientConfig, document.value, { abortEarly: true })
-  if (result.success) return result.output
-  const [issue] = result.issues
-  const path = (issue.path ?? []).map((part) => String(part.key))
-  throw document.mistake({ path, message: expectedOf(issue) })
-}
-
-function expectedOf(issue: v.BaseIssue<unknown>): string {
-  if (issue.expected === 'never') return "expected one of 'broker', 'brokers'"
-  return issue.kind === 'schema' ? `expected ${issue.expected}` : issue.message
+  const { parseClientConfig } = await import('./config-document.ts')
+  return parseClientConfig(text, file)
 }

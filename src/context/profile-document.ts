@@ -57,6 +57,11 @@ function where(keys: readonly unknown[]): string {
   return keys.length > 0 ? `${keys.join('.')}: ` : ''
 }
 
+const PROFILE_KEYS =
+  'a profile has environment, task, targets, ttl, reason and labels: it names what to ask for, never a broker, an issuer, a command or a variable'
+const SANDBOX_KEYS =
+  'sandbox has hidden, readonly and domains: a repository takes away, and adds nothing'
+
 /** A complaint in the words of the file; valibot's own speak of types. */
 function explain(issue: v.BaseIssue<unknown>): { message: string; hint?: string } {
   if (issue.type !== 'strict_object' && issue.type !== 'record') {
@@ -65,7 +70,7 @@ function explain(issue: v.BaseIssue<unknown>): { message: string; hint?: string 
   if (issue.expected === 'never') {
     return {
       message: 'unknown key',
-      hint: 'a profile has environment, task, targets, ttl, reason and labels: it names what to ask for, never a broker, an issuer, a command or a variable',
+      hint: issue.path?.[0]?.key === 'sandbox' ? SANDBOX_KEYS : PROFILE_KEYS,
     }
   }
   return {

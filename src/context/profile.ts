@@ -7,6 +7,7 @@ import { JitError } from '../lib/errors.ts'
 import { Name, Seconds, text } from '../protocol/values.ts'
 import { readData } from './data-file.ts'
 import { readProfileDocument } from './profile-document.ts'
+import { SandboxSection } from './sandbox-section.ts'
 
 export const PROFILE_FILE = '.jit.yaml'
 const MAX_BYTES = 64 * 1024
@@ -46,10 +47,14 @@ const Profile = v.strictObject({
 /** `ttl` in seconds. */
 export type Profile = v.InferOutput<typeof Profile>
 
-const ProfileDocument = v.strictObject({
-  version: v.literal(1, 'expected 1'),
-  profiles: v.record(Name, Profile),
-})
+const ProfileDocument = v.pipe(
+  v.strictObject({
+    version: v.literal(1, 'expected 1'),
+    profiles: v.exactOptional(v.record(Name, Profile)),
+    sandbox: v.exactOptional(SandboxSection),
+  }),
+  v.check(({ profiles, sandbox }) => Boolean(profiles ?? sandbox), 'expected profiles or sandbox'),
+)
 
 /** A `.jit.yaml` as it stands in a repository: data from others, to be trusted before it is used. */
 export interface ProfileFile {
@@ -58,6 +63,8 @@ export interface ProfileFile {
   /** SHA-256 of its bytes, in hex. */
   readonly hash: string
   readonly profiles: ReadonlyMap<string, Profile>
+  /** Followed untrusted: it only takes away. */
+  readonly sandbox?: SandboxSection
 }
 
 /**
@@ -66,36 +73,47 @@ export interface ProfileFile {
  * @param root the top of the working tree, where there is one
  * @throws JitError `profile_invalid` with file, line and what was expected
  */
-export async function findProfileFile({
-  directory,
-  root,
-}: {
-  directory: string
-  root: string | undefined
-}): Promise<ProfileFile | undefined> {
-  for (const folder of foldersBetween(directory, root)) {
-    const path = join(folder, PROFILE_FILE)
-    if (!isThere(path)) continue
-    const bytes = readData(path, MAX_BYTES, constants.O_NOFOLLOW)
-    if (!bytes) {
-      throw new JitError(
-        'profile_invalid',
-        `${path}: expected a file of at most 64 KiB, not a link`,
-      )
-    }
-    const hash = createHash('sha256').update(bytes).digest('hex')
-    return { path, hash, profiles: await parseProfiles(bytes.toString(), path) }
+export async function findProfileFile(place: Place): Promise<ProfileFile | undefined> {
+  const [nearest] = pathsIn(place)
+  return nearest === undefined ? undefined : readProfileFile(nearest)
+}
+
+/** Where somebody stands, and the top of the working tree, where there is one. */
+export interface Place {
+  readonly directory: string
+  readonly root: string | undefined
+}
+
+/**
+ * All of them, the nearest first: what the others take away, a nearer one doesn't give back.
+ * @throws JitError `profile_invalid`
+ */
+export async function profileFiles(place: Place): Promise<ProfileFile[]> {
+  return Promise.all(pathsIn(place).map(readProfileFile))
+}
+
+function pathsIn({ directory, root }: Place): string[] {
+  return foldersBetween(directory, root)
+    .map((folder) => join(folder, PROFILE_FILE))
+    .filter(isThere)
+}
+
+async function readProfileFile(path: string): Promise<ProfileFile> {
+  const bytes = readData(path, MAX_BYTES, constants.O_NOFOLLOW)
+  if (!bytes) {
+    throw new JitError('profile_invalid', `${path}: expected a file of at most 64 KiB, not a link`)
   }
-  return undefined
+  const hash = createHash('sha256').update(bytes).digest('hex')
+  return { path, hash, ...(await parseProfiles(bytes.toString(), path)) }
 }
 
 /** @throws JitError `profile_invalid` */
 export async function parseProfiles(
   content: string,
   path: string,
-): Promise<ReadonlyMap<string, Profile>> {
-  const { profiles } = await readProfileDocument(ProfileDocument, { content, path })
-  return new Map(Object.entries(profiles))
+): Promise<Pick<ProfileFile, 'profiles' | 'sandbox'>> {
+  const { profiles = {}, sandbox } = await readProfileDocument(ProfileDocument, { content, path })
+  return { profiles: new Map(Object.entries(profiles)), ...(sandbox && { sandbox }) }
 }
 
 function isThere(path: string): boolean {

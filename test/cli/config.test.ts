@@ -65,10 +65,47 @@ test('comments and order of a file written by hand stay', async () => {
   })
 })
 
+test('profiles of sandboxes say what each is given, durations in seconds', async () => {
+  await write(`broker: https://a.dev
+sandbox:
+  profiles:
+    claude:
+      domains: [api.anthropic.com, "*.npmjs.org", internal.acme.dev:8443]
+      readable: [~/notes, /opt/tools]
+      environment: [ANTHROPIC_API_KEY]
+      tasks: [plan]
+      ttl: 1h
+    plain: {}
+`)
+  expect(await readConfig(paths())).toEqual({
+    broker: 'https://a.dev',
+    sandbox: {
+      profiles: {
+        claude: {
+          domains: ['api.anthropic.com', '*.npmjs.org', 'internal.acme.dev:8443'],
+          readable: ['~/notes', '/opt/tools'],
+          environment: ['ANTHROPIC_API_KEY'],
+          tasks: ['plan'],
+          ttl: 3600,
+        },
+        plain: {},
+      },
+    },
+  })
+})
+
 test.each([
   ['broker: 7\n', 1, 'broker'],
   ['# x\nbroker: nonsense\n', 2, 'expected a URL'],
-  ['broker: https://a.dev\nborker: x\n', 2, "expected one of 'broker', 'brokers'"],
+  ['broker: https://a.dev\nborker: x\n', 2, "did you mean 'broker'?"],
+  ['broker: https://a.dev\nshell: x\n', 2, 'expected broker, brokers, sandbox'],
+  ['sandbox: { profiles: { claude: { domain: [] } } }\n', 1, "did you mean 'domains'?"],
+  ['sandbox:\n  profiles:\n    Claude: {}\n', 3, 'a lower-case letter'],
+  ['sandbox: { profiles: { x: { domains: [https://a.dev/] } } }\n', 1, 'expected a domain'],
+  ['sandbox: { profiles: { x: { readable: [src] } } }\n', 1, 'expected an absolute path'],
+  ['sandbox: { profiles: { x: { environment: [A=1] } } }\n', 1, 'environment variable'],
+  ['sandbox: { profiles: { x: { tasks: [] } } }\n', 1, 'at least one name'],
+  ['sandbox: { profiles: { x: { ttl: soon } } }\n', 1, 'expected a duration'],
   ['brokers:\n  https://a.dev:\n    issuer: 1\n', 3, 'issuer'],
   ['broker: https://a.dev\nbroker: https://b.dev\n', 2, 'twice'],
   ['brokers:\n  https://a.dev:\n', 2, 'expected'],

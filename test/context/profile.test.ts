@@ -23,7 +23,7 @@ const paths = () => pathsFrom({ HOME: temporaryFolder('context') })
 
 describe('the profiles of a repository', () => {
   it('say what to ask for', async () => {
-    const profiles = await parseProfiles(PROFILES, '.jit.yaml')
+    const { profiles } = await parseProfiles(PROFILES, '.jit.yaml')
     expect(Object.fromEntries(profiles)).toEqual({
       deploy: { environment: 'prod', task: 'deploy', targets: ['shop-db', 'shop-aws'], ttl: 900 },
       plan: {
@@ -71,7 +71,7 @@ describe('a mistake in .jit.yaml is told with its line and what was expected', (
     ['hello', ':1: expected a map'],
     ['version: 2\nprofiles: {}', ':1: version: expected 1'],
     ['profiles: {}', ':1: version: missing'],
-    ['version: 1', ':1: profiles: missing'],
+    ['version: 1', ':1: expected profiles or sandbox'],
     ['version: 1\nprofiles:\n  x: 1', ':3: profiles.x: expected a map'],
     ['version: 1\nprofiles:\n  X: {}', ':3: profiles.X: expected a name'],
     ['version: 1\nprofiles:\n  x:\n    task: y', ':3: profiles.x.environment: missing'],
@@ -86,6 +86,12 @@ describe('a mistake in .jit.yaml is told with its line and what was expected', (
     [p('1: x'), ':6: expected a name as the key'],
     ['version: 1\nprofiles: &a\n  x: *a', ':3: expected no aliases'],
     ['version: 1\n\tprofiles: {}', ':2: '],
+    ['version: 1\nsandbox: { readable: [/] }', ':2: sandbox.readable: unknown key'],
+    ['version: 1\nsandbox:\n  hidden: [/etc]', ':3: sandbox.hidden.0: expected a path inside'],
+    ['version: 1\nsandbox:\n  hidden: [a/../../b]', ':3: sandbox.hidden.0: expected a path inside'],
+    ['version: 1\nsandbox:\n  readonly: [~/.bashrc]', ':3: sandbox.readonly.0: expected a path'],
+    ['version: 1\nsandbox:\n  hidden: ["*.pem"]', ':3: sandbox.hidden.0: expected a path, and no'],
+    ['version: 1\nsandbox:\n  domains: ["*"]', ':3: sandbox.domains.0: expected a domain'],
   ])('%j', async (content, message) => {
     const failure = { code: 'profile_invalid', message: expect.stringContaining(message) }
     await expect(parseProfiles(content, 'r/.jit.yaml')).rejects.toMatchObject(failure)

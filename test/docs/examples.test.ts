@@ -47,7 +47,7 @@ describe('what the docs show', () => {
   })
 
   it.each(marked('yaml profile'))('$where is a .jit.yaml', async ({ text, where }) => {
-    expect((await parseProfiles(text, where)).size).toBeGreaterThan(0)
+    expect((await parseProfiles(text, where)).profiles.size).toBeGreaterThan(0)
   })
 
   it.each(marked('cedar'))('$where are policies', async ({ text, where }) => {
