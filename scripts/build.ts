@@ -96,7 +96,14 @@ const shared = {
   target: 'node22.22',
   // These stay packages: they load their own files (Cedar's WebAssembly, the provider's views) or
   // native code (keytar).
-  external: ['@cedar-policy/cedar-wasm', 'keytar', 'oidc-provider', 'pg', 'kysely'],
+  external: [
+    '@cedar-policy/cedar-wasm',
+    'keytar',
+    'oidc-provider',
+    'pg',
+    'kysely',
+    '@anthropic-ai/sandbox-runtime',
+  ],
   minifySyntax: true,
   minifyWhitespace: true,
   sourcemap: false,
