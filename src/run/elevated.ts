@@ -11,6 +11,7 @@ import { type Child, type ChildStart, startChild } from './child.ts'
 import { Deadline } from './deadline.ts'
 import { childEnvironment, type Environment } from './environment.ts'
 import { leaveMarker } from './marker.ts'
+import { type Delivered, deliverThroughPorts } from './ports/delivered.ts'
 import { announceEnd, keepRenewed, type RenewalProgress } from './renewal.ts'
 import { passSignals } from './signals.ts'
 import { stopTree } from './tree.ts'
@@ -104,9 +105,14 @@ async function holding(
   command.signal.throwIfAborted()
   progress.granted(granted)
   announceEnd({ credentials, deadline, progress })
+  const inside = command.environment.JIT_SANDBOX !== undefined
+  await using delivered = await deliverThroughPorts(credentials, {
+    runtime: command.runtime,
+    inside,
+  })
   const env = childEnvironment({
     parent: command.environment,
-    credentials,
+    credentials: delivered.credentials,
     grant: { id: granted.grant, expiresAt: granted.expires_at },
   })
   using marker = leaveMarker(command.runtime, {
@@ -130,7 +136,7 @@ async function holding(
   started.resolve(child)
   using _context = watchContext(command)
   // Awaited here: what is held by `using` would be let go of before the child has ended.
-  return await watch(command, { child, deadline, granted })
+  return await watch(command, { child, deadline, granted, delivered })
 }
 
 /** From what the request said on: what changed while it waited is told as well. */
@@ -143,7 +149,12 @@ function watchContext({ opening, command, lifeline }: ElevatedCommand): ContextW
 /** Waits for the child's end, or brings it about when the grant is over. */
 async function watch(
   { lifeline, clock, progress, apart }: ElevatedCommand,
-  { child, deadline, granted }: { child: Child; deadline: Deadline; granted: Granted },
+  {
+    child,
+    deadline,
+    granted,
+    delivered,
+  }: { child: Child; deadline: Deadline; granted: Granted; delivered: Delivered },
 ): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
   const ended = new AbortController()
   const passed = deadline.passed(ended.signal).then((): Stopped => ({ kind: 'deadline' }))
@@ -158,6 +169,7 @@ async function watch(
   ended.abort()
   if (stopped) {
     progress.stopping(stopped)
+    void delivered.close()
     const left = await stopTree({ root: child.pid, grant, grace: STOP_GRACE, clock })
     if (left.length > 0) progress.survived(left)
   }

@@ -1,12 +1,18 @@
 import { JitError } from '../lib/errors.ts'
 import { isSettableVariable } from '../lib/variables.ts'
 import type { DeliveredCredential } from '../protocol/lifeline.ts'
+import { isPortVariable } from './ports/port-variables.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Names the grant to the child, and to a `jit` within it. */
 export const GRANT_VARIABLE = 'JIT_GRANT'
 const EXPIRY_VARIABLE = 'JIT_GRANT_EXPIRES_AT'
+
+interface Change extends Pick<DeliveredCredential, 'target' | 'env' | 'unset'> {
+  /** Filled by a port of ours, which may send programs through itself. */
+  readonly ported?: boolean
+}
 
 /**
  * The child's environment: the parent's without the variables that would compete with a credential,
@@ -19,7 +25,7 @@ export function childEnvironment({
   grant,
 }: {
   parent: Environment
-  credentials: readonly Pick<DeliveredCredential, 'target' | 'env' | 'unset'>[]
+  credentials: readonly Change[]
   grant: { id: string; expiresAt: string }
 }): Record<string, string> {
   const child: Record<string, string> = {}
@@ -36,12 +42,11 @@ export function childEnvironment({
   return child
 }
 
-function refuseForbidden({
-  target,
-  env,
-  unset,
-}: Pick<DeliveredCredential, 'target' | 'env' | 'unset'>): void {
-  const forbidden = [...Object.keys(env), ...unset].find((name) => !isSettableVariable(name))
+function refuseForbidden({ target, env, unset, ported = false }: Change): void {
+  const maySet = (name: string) => isSettableVariable(name) || (ported && isPortVariable(name))
+  const forbidden =
+    Object.keys(env).find((name) => !maySet(name)) ??
+    unset.find((name) => !isSettableVariable(name))
   if (forbidden !== undefined) {
     throw new JitError('broker_failed', `the credential of ${target} would change ${forbidden}`, {
       hint: 'a credential may not change which programs run: tell whoever runs the broker',
