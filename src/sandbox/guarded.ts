@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { SandboxRepository } from './sandbox.ts'
 
 /**
@@ -49,7 +49,11 @@ const GIT_GUARDED = ['hooks', 'config', 'config.worktree']
 
 /** @param root the top of what may be written */
 export function guardedIn(root: string): string[] {
-  return GUARDED.map((name) => join(root, name))
+  const folders = new Set(GUARDED.map((name) => join(root, name)))
+  return GUARDED.map((name) => join(root, name)).filter(
+    // Nothing can be made in a folder that is there already, and closed as a whole.
+    (path) => existsSync(path) || !folders.has(dirname(path)) || !existsSync(dirname(path)),
+  )
 }
 
 /** What git would run or take its settings from, those of worktrees and submodules included. */
