@@ -28,6 +28,8 @@ export interface Apart {
   readonly start: (child: ChildStart) => Promise<Child>
   /** Stops it when aborted. */
   readonly stop: AbortSignal
+  /** Milliseconds between TERM and KILL. */
+  readonly grace: number
 }
 
 /** What is told while it happens. */
@@ -170,7 +172,8 @@ async function watch(
   if (stopped) {
     progress.stopping(stopped)
     void delivered.close()
-    const left = await stopTree({ root: child.pid, grant, grace: STOP_GRACE, clock })
+    const grace = apart?.grace ?? STOP_GRACE
+    const left = await stopTree({ root: child.pid, grant, grace, clock })
     if (left.length > 0) progress.survived(left)
   }
   return { outcome: await child.outcome, stopped }
