@@ -41,6 +41,8 @@ export interface SandboxOptions {
   readonly command: Command
   /** Of the process that starts it. */
   readonly environment: Environment
+  /** Set inside, as they are. */
+  readonly variables?: Readonly<Record<string, string>>
   /** Absent: the command's directory is what may be written. */
   readonly repository?: SandboxRepository
   readonly profile: SandboxProfile
@@ -134,6 +136,7 @@ async function start({
     directory: options.command.directory,
     environment: {
       ...variables,
+      ...options.variables,
       JIT_ENTRY_HELPER: parts.helper,
       JIT_ENTRY_SOCAT: parts.socat,
       JIT_ENTRY_RELAYS: `${LINK_PORT} ${options.link}\n${PROXY_PORT} ${socket}`,
