@@ -87,13 +87,18 @@ function toOutcome(code: number | null, signal: string | null): CommandOutcome {
 
 /** The command's process is the second of the inner PID namespace, after its init. */
 function signalInside(bwrap: number, name: NodeJS.Signals): void {
-  const command = descendants(bwrap).find((pid) => /^2$/.test(innermostPid(pid)))
+  const command = descendants(bwrap).find((pid) => innermostPid(pid) === '2')
   if (command === undefined) return
   const group = groupOf(command)
-  try {
-    process.kill(TO_GROUP.includes(name) && group === command ? -group : command, name)
-  } catch {
-    // It ended meanwhile.
+  const others = TO_GROUP.includes(name)
+    ? descendants(command).filter((pid) => groupOf(pid) === group)
+    : []
+  for (const pid of [command, ...others]) {
+    try {
+      process.kill(pid, name)
+    } catch {
+      // It ended meanwhile.
+    }
   }
 }
 

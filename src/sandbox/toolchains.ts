@@ -37,6 +37,9 @@ const TOOLCHAINS = [
   '.local/share/claude',
 ]
 
+/** Of those, the folders that a version manager keeps to itself, by what they are called wherever they lie. */
+const MANAGERS = /^(?:\/.*)?\/\.(?:nvm|asdf|fnm|nodenv|pyenv|rbenv|goenv|rustup|volta)(?=\/)/
+
 /** What a folder is called that programs lie in. */
 const BIN = new Set(['bin', 'sbin', 'shims', '.bin'])
 
@@ -58,7 +61,7 @@ export function readableTools({
     .filter((folder) => isAbsolute(folder) && BIN.has(basename(folder)))
   return [
     ...TOOLCHAINS.map((path) => join(home, path)),
-    ...onPath,
+    ...onPath.flatMap((folder) => [folder, ...(MANAGERS.exec(folder) ?? [])]),
     ...[process.execPath, command.executable].flatMap(programs),
   ]
 }

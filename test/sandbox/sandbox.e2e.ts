@@ -1,0 +1,366 @@
+import { spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { results, setStage, supervise } from './stage.ts'
+
+const MISSING = ['bwrap', 'socat', 'rg'].filter((name) => spawnSync('which', [name]).status !== 0)
+
+/** Prints what became of an attempt. */
+const TRY = `
+try() { name=$1; shift; if "$@" >/dev/null 2>&1; then echo "$name: done"; else echo "$name: refused"; fi; }
+make() { mkdir -p "$(dirname "$1")" && echo planted >"$1"; }
+`
+
+describe.skipIf(MISSING.length > 0 && !process.env.CI)(
+  `needs bubblewrap, socat and ripgrep (missing: ${MISSING.join(', ') || 'none'})`,
+  { concurrent: true },
+  () => {
+    test('files: the repository can be written, what runs programs in it and the home can not', async () => {
+      const stage = setStage()
+      const { home, repository } = stage
+      mkdirSync(join(repository, '.github/workflows'), { recursive: true })
+      writeFileSync(join(repository, '.github/workflows/ci.yml'), 'on: push')
+      writeFileSync(join(repository, 'README'), 'shop')
+      mkdirSync(join(repository, 'packages/web/.vscode'), { recursive: true })
+      writeFileSync(join(repository, 'packages/web/.vscode/tasks.json'), '{}')
+      mkdirSync(join(repository, '.githooks'))
+      symlinkSync(join(home, '.ssh'), join(repository, 'ssh'))
+      symlinkSync('/etc', join(repository, 'etc'))
+      writeFileSync(join(home, 'other.txt'), 'SECRET')
+      mkdirSync(join(home, 'notes'))
+      writeFileSync(join(home, 'notes/a'), 'note')
+      const planted = [
+        '.git/hooks/pre-commit',
+        '.git/config',
+        '.git/config.worktree',
+        '.jit.yaml',
+        '.github/workflows/ci.yml',
+        '.github/workflows/new.yml',
+        '.gitlab-ci.yml',
+        '.circleci/config.yml',
+        'Jenkinsfile',
+        'azure-pipelines.yml',
+        'bitbucket-pipelines.yml',
+        '.buildkite/pipeline.yml',
+        '.vscode/tasks.json',
+        '.idea/x',
+        '.devcontainer/devcontainer.json',
+        '.envrc',
+        '.mise.toml',
+        '.npmrc',
+        '.bashrc',
+        '.zshenv',
+        '.claude/settings.json',
+        '.claude/settings.local.json',
+        '.mcp.json',
+        'packages/web/.vscode/tasks.json',
+        '.githooks/pre-push',
+        'kept/file',
+        'ssh/authorized_keys',
+        'etc/profile.d/x.sh',
+      ]
+      const hidden = [
+        '.ssh/id_ed25519',
+        '.aws/credentials',
+        '.config/gh/hosts.yml',
+        '.config/jit/config.yaml',
+        '.local/share/jit/keystore',
+        '.netrc',
+        '.npmrc',
+        '.claude/.credentials.json',
+        '.codex/auth.json',
+        '.bash_history',
+        'other.txt',
+      ]
+      mkdirSync(join(repository, 'kept'))
+      const script = [
+        TRY,
+        ...planted.map((path) => `try "plant ${path.replaceAll(/[./]/g, '_')}" make ${path}`),
+        ...hidden.map((path) => `try "read ${path.replaceAll(/[./]/g, '_')}" cat ~/${path}`),
+        'try "move git" mv .git .git2',
+        'try "move workflows" mv .github .gh',
+        'try "write repository" make src/new.ts',
+        'try "commit" git -c user.name=a -c user.email=a@b.c commit -q --allow-empty -m x',
+        'try "read link" ls ssh/',
+        'try "write system" touch /usr/bin/x',
+        'try "write etc" touch /etc/x',
+        'try "read shadow" cat /etc/shadow',
+        'try "read notes" cat ~/notes/a',
+        'try "write notes" make ~/notes/b',
+        'try "list docker" ls /var/run/docker.sock /run/dbus /var/lib/postgresql',
+        'try "use tmp" make /tmp/x',
+        'try "use home" make ~/.cache/x',
+        'echo "home: $(ls -A ~ | tr "\\n" " ")"',
+        'echo "tmp: $(ls -A /tmp /run | grep -c jit-)"',
+        'try "nested mounts" unshare -Urm true',
+        'try "remount" mount -o remount,rw /usr',
+        'try "unmount" umount .git/config',
+      ].join('\n')
+      const { output } = await supervise(stage, script, {
+        repository: {
+          root: repository,
+          gitDir: `${repository}/.git`,
+          commonDir: `${repository}/.git`,
+          hooksPath: '.githooks',
+        },
+        profile: {
+          readable: [join(home, 'notes')],
+          writable: [],
+          hidden: [],
+          readOnly: ['kept'],
+          environment: [],
+        },
+      }).done
+      const { home: listed, tmp, ...tried } = results(output)
+      const done = Object.keys(tried)
+        .filter((name) => tried[name] === 'done')
+        .sort()
+      expect(done).toEqual(['commit', 'read notes', 'use home', 'use tmp', 'write repository'])
+      expect(Object.keys(tried)).toHaveLength(planted.length + hidden.length + 16)
+      expect(
+        listed
+          ?.trim()
+          .split(' ')
+          .filter((name) => !['.cache', 'notes', 'shop'].includes(name)),
+      ).toEqual([])
+      // The way to the repository alone.
+      expect(tmp).toBe('1')
+      // Outside, the repository holds what was written, and nothing that was mounted on.
+      expect(readFileSync(join(repository, 'src/new.ts'), 'utf8')).toBe('planted\n')
+      expect(readdirSync(repository).sort()).toEqual([
+        '.git',
+        '.githooks',
+        '.github',
+        'README',
+        'etc',
+        'kept',
+        'packages',
+        'src',
+        'ssh',
+      ])
+      expect(existsSync(join(home, '.cache'))).toBe(false)
+      expect(existsSync(stage.runtime)).toBe(false)
+    })
+
+    test('network: the link, the routes and nothing else', async () => {
+      const stage = setStage()
+      const upstream = createServer((request, response) =>
+        response.end(`upstream ${request.url}\n`),
+      )
+      const socket = join(stage.home, 'upstream.sock')
+      await new Promise<void>((listening) => upstream.listen(socket, listening))
+      const open = createServer((_, response) => response.end('open'))
+      await new Promise<void>((listening) => open.listen(0, '127.0.0.1', listening))
+      const { port } = open.address() as { port: number }
+      const get = (name: string, ...args: string[]) =>
+        `echo "${name}: $(curl -sS -m 5 -o /dev/null -w '%{http_code}' ${args.join(' ')} 2>/dev/null)"`
+      const running = supervise(
+        stage,
+        [
+          'echo "link: $(curl -sS http://127.0.0.1:7421/v1/x)"',
+          get('allowed', 'http://allowed.example.invalid/'),
+          get('allowed port', 'http://ported.example.invalid:81/'),
+          get('other', 'http://other.example.com/'),
+          get('broker', 'http://broker.example.com:443/'),
+          get('address', 'http://192.0.2.1/'),
+          get('metadata', 'http://169.254.169.254/'),
+          get('decimal', 'http://2852039166/'),
+          get('google', 'http://metadata.google.internal/'),
+          get('loopback', '--noproxy ""', `-x "$HTTP_PROXY"`, `http://127.0.0.1:${port}/`),
+          get('localhost', '--noproxy ""', `-x "$HTTP_PROXY"`, `http://localhost:${port}/`),
+          get('direct loopback', `--noproxy "*"`, `http://127.0.0.1:${port}/`),
+          get('no token', '-x http://127.0.0.1:3128', 'http://other.example.com/'),
+          get('tunnel', '-p', 'https://other.example.com/'),
+          'echo "unix: $(/usr/bin/python3 -c "import socket; socket.socket(socket.AF_UNIX)" 2>&1 | tail -1)"',
+          'echo "interfaces: $(cat /proc/net/dev | tail -n +3 | cut -d: -f1 | xargs)"',
+          'echo "proxy variables: $(env | grep -c JIT_ENTRY)"',
+          get('not yet', 'http://routed.example.com/'),
+          'echo ready',
+          'until curl -sS -f http://routed.example.com/y 2>/dev/null; do sleep 0.05; done',
+          get('routed', 'http://routed.example.com/z'),
+        ].join('\n'),
+        {
+          domains: [
+            'allowed.example.invalid',
+            'ported.example.invalid:80',
+            'broker.example.com',
+            'metadata.google.internal',
+          ],
+        },
+      )
+      await running.shows('ready')
+      running.process.send({ route: [['routed.example.com', socket]] })
+      const { output, refused } = await running.done
+      upstream.close()
+      open.close()
+      expect(results(output)).toMatchObject({
+        link: 'link /v1/x',
+        // It may be reached; there is no such name.
+        allowed: '502',
+        'allowed port': '403',
+        other: '403',
+        broker: '403',
+        address: '403',
+        metadata: '403',
+        decimal: '403',
+        google: '403',
+        loopback: '403',
+        localhost: '403',
+        'direct loopback': '000',
+        'no token': '407',
+        tunnel: '000',
+        unix: expect.stringContaining('not permitted'),
+        interfaces: 'lo',
+        'proxy variables': '0',
+        'not yet': '403',
+        routed: '200',
+      })
+      expect(output).toContain('upstream http://routed.example.com/y')
+      expect(refused).toContainEqual({ host: '169.254.169.254', port: 80 })
+      expect(refused).toContainEqual({ host: 'other.example.com', port: 443 })
+      expect(refused).toContainEqual({ host: 'broker.example.com', port: 443 })
+      expect(
+        refused.filter(({ host, port }) => host === 'routed.example.com' && port === 80),
+      ).toHaveLength(1)
+    })
+
+    test('environment and processes: an allow list, and a world of its own', async () => {
+      const stage = setStage()
+      const { output, leftOut, outcome } = await supervise(
+        stage,
+        [
+          'echo "environment: $(env | cut -d= -f1 | sort | xargs)"',
+          'echo "processes: $(ls /proc | grep -c "^[0-9]")"',
+          'echo "core: $(ulimit -c)"',
+          'echo "first: $(tr "\\0" " " </proc/1/cmdline | cut -c1-40)"',
+          'exit 7',
+        ].join('\n'),
+        {
+          environment: {
+            PATH: process.env.PATH,
+            HOME: stage.home,
+            LC_ALL: 'C',
+            MY_SETTING: '1',
+            KEPT: '2',
+            AWS_SECRET_ACCESS_KEY: 'x',
+            GITHUB_TOKEN: 'x',
+            SSH_AUTH_SOCK: '/x',
+            DBUS_SESSION_BUS_ADDRESS: 'x',
+            JIT_BROKER: 'x',
+          },
+          profile: {
+            readable: [],
+            writable: [],
+            hidden: [],
+            readOnly: [],
+            environment: ['KEPT', 'SSH_AUTH_SOCK', 'JIT_BROKER'],
+          },
+        },
+      ).done
+      expect(outcome).toEqual({ code: 7, signal: null })
+      expect(leftOut).toEqual([
+        'AWS_SECRET_ACCESS_KEY',
+        'DBUS_SESSION_BUS_ADDRESS',
+        'GITHUB_TOKEN',
+        'JIT_BROKER',
+        'MY_SETTING',
+        'SSH_AUTH_SOCK',
+      ])
+      const { environment = '', processes, core } = results(output)
+      expect(environment.split(' ')).toEqual(
+        expect.arrayContaining(['HOME', 'JIT_SANDBOX', 'KEPT', 'LC_ALL', 'PATH']),
+      )
+      expect(environment).not.toMatch(/AWS|TOKEN|SSH_|DBUS|JIT_BROKER|JIT_ENTRY|MY_SETTING/)
+      // bubblewrap's first, the helper, the two relays, the command and what it starts.
+      expect(Number(processes)).toBeLessThan(12)
+      expect(core).toBe('0')
+    })
+
+    test('signals reach the command, and how it ended comes out', async () => {
+      const outcomes = await Promise.all(
+        [
+          [
+            'trap "echo winch" WINCH; trap "echo hup; exit 3" HUP; echo ready; while :; do sleep 0.05; done',
+            'SIGWINCH',
+            'SIGHUP',
+          ],
+          ['echo ready; exec sleep 60', 'SIGTERM'],
+          ['echo ready; sleep 60', 'SIGINT'],
+          ['echo ready; kill -KILL $$'],
+        ].map(async ([script = '', ...signals]) => {
+          const running = supervise(setStage(), script)
+          await Promise.all([running.started, running.shows('ready')])
+          for (const [at, signal] of signals.entries()) {
+            running.process.send({ signal })
+            if (at < signals.length - 1) await running.shows('winch')
+          }
+          return (await running.done).outcome
+        }),
+      )
+      expect(outcomes).toEqual([
+        { code: 3, signal: null },
+        { code: null, signal: 'SIGTERM' },
+        { code: null, signal: 'SIGINT' },
+        { code: null, signal: 'SIGKILL' },
+      ])
+    })
+
+    test('a supervisor that is stopped, or killed, leaves no process and no file', async () => {
+      await Promise.all(
+        (['stop', 'kill'] as const).map(async (how) => {
+          const stage = setStage()
+          const mark = `9${String(process.pid)}.${how === 'stop' ? 1 : 2}`
+          const running = supervise(
+            stage,
+            `trap "" TERM HUP INT; setsid sleep ${mark} & (setsid sleep ${mark} &) ; echo ready; sleep ${mark}`,
+          )
+          await Promise.all([running.started, running.shows('ready')])
+          expect(existsSync(join(stage.repository, '.jit.yaml'))).toBe(true)
+          expect(alive(mark, stage.runtime)).not.toEqual([])
+          if (how === 'stop') running.process.send({ stop: true })
+          else running.process.kill('SIGKILL')
+          const until = Date.now() + 2000
+          const left = () => [
+            ...alive(mark, stage.runtime),
+            ...readdirSync(stage.repository).filter((name) => name !== '.git'),
+            ...(existsSync(stage.runtime) ? [stage.runtime] : []),
+          ]
+          while (left().length > 0 && Date.now() < until) await delay(20)
+          expect(left()).toEqual([])
+        }),
+      )
+    })
+
+    test('a repository that holds the home is refused', async () => {
+      const stage = setStage()
+      const around = supervise(stage, 'true', {
+        repository: { root: stage.home, gitDir: stage.home, commonDir: stage.home },
+      })
+      await expect(around.done).rejects.toMatchObject({ code: 'sandbox_unavailable' })
+    })
+  },
+)
+
+/** Command lines of processes that name one of these. */
+function alive(...marks: string[]): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      } catch {
+        return ''
+      }
+    })
+    .filter((line) => marks.some((mark) => line.includes(mark)))
+}

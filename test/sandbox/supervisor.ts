@@ -1,0 +1,29 @@
+/**
+ * A process that starts one sandbox, as `jit sandbox` does: the options come as JSON on the command
+ * line, what happens goes out by messages, and so do signals, routes and the stop come in.
+ */
+import { rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { startSandbox } from '../../src/sandbox/sandbox.ts'
+
+const options = JSON.parse(process.argv[2] ?? '')
+rmSync(options.link, { force: true })
+const link = createServer((request, response) => response.end(`link ${request.url}\n`))
+await new Promise<void>((listening) => link.listen(options.link, listening))
+try {
+  const sandbox = await startSandbox(options)
+  process.send?.({ started: sandbox.pid, leftOut: sandbox.leftOut })
+  sandbox.onRefused((refused) => process.send?.({ refused }))
+  process.on('message', (message: { signal?: NodeJS.Signals; route?: [string, string][] }) => {
+    if (message.signal) sandbox.signal(message.signal)
+    if (message.route) sandbox.route(new Map(message.route))
+    if (!message.signal && !message.route) void sandbox.stop()
+  })
+  const outcome = await sandbox.outcome
+  await sandbox.stop()
+  process.send?.({ outcome })
+} catch (error) {
+  process.send?.({ error: { ...(error as Error), message: (error as Error).message } })
+}
+link.close()
+process.disconnect?.()
