@@ -9,9 +9,9 @@ import type { GrantContext } from '../protocol/grant.ts'
 import type { Obligation } from '../protocol/obligation.ts'
 import { outsideCeiling } from './ceiling.ts'
 import type { BrokerConfig } from './config/config.ts'
-import { checkDeliveries, deliveryOf } from './deliveries.ts'
+import { checkDeliveries, deliveryOf, isProxied } from './deliveries.ts'
 import type { Fleet } from './fleet.ts'
-import { CEILING_HINT, DENIED_HINT } from './grant-errors.ts'
+import { CEILING_HINT, DENIED_HINT, PROXY_HINT } from './grant-errors.ts'
 import type { Policies } from './policies.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
@@ -172,11 +172,9 @@ export class Decider {
   }
 
   /** A denial in words, and what can be done about it; targets that were denied for the same reason in one breath. */
-  explain(
-    { task, environment }: ResolvedRequest,
-    { denials, outside }: Extract<Assessment, { kind: 'denied' }>,
-  ) {
+  explain(request: ResolvedRequest, { denials, outside }: Extract<Assessment, { kind: 'denied' }>) {
     if (outside) return { message: outside, policies: [], hint: CEILING_HINT }
+    const { task, environment } = request
     const alike = Map.groupBy(denials, ({ decision }) => JSON.stringify(decision))
     const words = [...alike.values()].map((group) => {
       const names = group.map(({ target }) => target).join(', ')
@@ -184,7 +182,8 @@ export class Decider {
       return group[0] ? describeDenial(group[0].decision, { subject, policies: this.current }) : ''
     })
     const policies = [...new Set(denials.flatMap(({ decision }) => decision.policies))]
-    return { message: words.join('; '), policies, hint: DENIED_HINT }
+    const hint = mayUseProxy(request, denials) ? PROXY_HINT : DENIED_HINT
+    return { message: words.join('; '), policies, hint }
   }
 
   /** A grant's tier as it is configured today. */
@@ -243,6 +242,15 @@ function aboveCeiling(request: ResolvedRequest, outside: readonly string[]): Ass
 
 function hypothesisOf({ sign_in, approvals }: Obligation): Hypothesis {
   return sign_in ? { signIn: { acr: sign_in.acr_values[0] ?? '' }, approvals } : { approvals }
+}
+
+/** Whether all that is in the way of an agent is that it wants to hold what a proxy could hold for it. */
+function mayUseProxy({ members }: ResolvedRequest, denials: readonly TargetDenial[]): boolean {
+  const wanting = new Set(denials.map(({ target }) => target))
+  return (
+    denials.every(({ decision }) => decision.because === 'unnamed-delivery') &&
+    members.filter(({ target }) => wanting.has(target.name)).every(isProxied)
+  )
 }
 
 /** The answer of several that must all permit: the first that denies. */

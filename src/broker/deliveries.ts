@@ -12,7 +12,7 @@ export function deliveryOf({ deliveries }: { deliveries: Deliveries }, target: s
 }
 
 /** Whether a proxy can use a target's credentials in a command's place, as it is configured today. */
-function isProxied({ config }: Pick<FleetMember, 'config'>): boolean {
+export function isProxied({ config }: Pick<FleetMember, 'config'>): boolean {
   return config.kind.proxied?.(config.settings) ?? false
 }
 

@@ -91,9 +91,6 @@ export class Fleet {
 }
 
 /** Of a proxied credential there are none: its values hold no secret. */
-function secretsOf(
-  { config }: FleetMember,
-  values: Readonly<Record<string, string>>,
-): string[] {
+function secretsOf({ config }: FleetMember, values: Readonly<Record<string, string>>): string[] {
   return config.kind.secretNames.map((name) => values[name] ?? '').filter((value) => value !== '')
 }

@@ -7,6 +7,8 @@ export function grantEnded(grant: string): JitError {
 
 /** What can be done about a denial: policies are somebody's to change, what was handed on is the owner's. */
 export const DENIED_HINT = 'ask whoever keeps the policies, or ask for less'
+export const PROXY_HINT =
+  'ask for it by a proxy: --deliver proxy, or without --deliver; or ask whoever keeps the policies'
 export const CEILING_HINT =
   'only your owner can give you more, by handing a session on anew; or ask for less'
 

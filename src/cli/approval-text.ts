@@ -31,7 +31,7 @@ export function approvalLines(request: ApprovalRequest, screen: Screen): string[
     ['request', subject.grant],
     ...whoFacts(subject),
     ['wants', `${subject.task} in ${subject.environment} (${subject.tier})`],
-    ...subject.targets.map((target): [string, string] => ['at', targetText(target)]),
+    ...subject.targets.map((target): [string, string] => ['at', targetText(target, subject)]),
     ['for', `${formatDuration(subject.ttl)} at a time, renewed while it runs as policy allows`],
     ...placeFacts(request),
     ['command', shellWords(subject.context.command.argv)],
@@ -55,17 +55,15 @@ function whoFacts({ principal }: ApprovalSubject): [string, string][] {
   ]
 }
 
-const DELIVERED = { env: 'in its environment', proxy: 'by a proxy' } as const
-
-function targetText({
-  name,
-  type,
-  sensitivity,
-  rights,
-  delivery,
-}: ApprovalSubject['targets'][number]): string {
+function targetText(
+  { name, type, sensitivity, rights, delivery }: ApprovalSubject['targets'][number],
+  { principal }: ApprovalSubject,
+): string {
+  // That people get credentials in their environment is what anybody expects.
+  const held = principal.kind === 'agent' ? ', in its environment' : ''
+  const by = delivery === 'proxy' ? ', by a proxy' : held
   const as = rights.length > 0 ? `, as ${rights.join(', ')}` : ''
-  return `${name}: ${type}, ${sensitivity} data${as}, ${DELIVERED[delivery]}`
+  return `${name}: ${type}, ${sensitivity} data${as}${by}`
 }
 
 /** Where it stands, and by whose word. */

@@ -12,6 +12,7 @@ export interface AskOptions {
   readonly ticket?: string
   readonly label?: readonly string[]
   readonly breakGlass?: boolean
+  readonly deliver?: string
   /** What follows `--`. */
   readonly command: readonly string[]
 }
@@ -28,5 +29,9 @@ export function askFlags(command: Command): Command {
     .option('--reason <text>', 'why, for the record and for approvers')
     .option('--ticket <id>', 'the ticket it belongs to')
     .option('--label <name=value>', 'a label that the broker declares; may be repeated', append)
+    .option(
+      '--deliver <how>',
+      'env: credentials in the environment; proxy: used for the command, which never holds them',
+    )
     .option('--break-glass', 'an emergency: approvers are told, and somebody has to acknowledge it')
 }

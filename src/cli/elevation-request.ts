@@ -10,6 +10,7 @@ import { AUTHORIZATION_TYPE, GrantRequest } from '../protocol/request.ts'
 import { resolveExecutable } from '../run/resolve.ts'
 import type { AskOptions } from './ask-flags.ts'
 import type { Deps } from './deps.ts'
+import { trustedInside } from './inside.ts'
 import { parseLabels } from './labels.ts'
 
 type Redemption = Extract<Opening, { type: 'redeem' }>
@@ -33,6 +34,7 @@ export async function grantRequest(options: AskOptions, deps: Deps): Promise<Gra
       ...(await task(options, { deps, root })),
       break_glass: options.breakGlass === true,
       ticket: options.ticket ?? '',
+      ...(options.deliver === undefined ? {} : { delivery: options.deliver }),
       claimed,
       command,
     },
@@ -50,6 +52,7 @@ const BEFORE: readonly [keyof AskOptions, string][] = [
   ['ticket', '--ticket'],
   ['label', '--label'],
   ['breakGlass', '--break-glass'],
+  ['deliver', '--deliver'],
 ]
 
 /**
@@ -93,6 +96,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   reason: '--reason',
   ticket: '--ticket',
   labels: '--label',
+  delivery: '--deliver',
 }
 
 function parseRequest(request: unknown): GrantRequest {
@@ -111,7 +115,8 @@ function parseRequest(request: unknown): GrantRequest {
 
 /** What a profile may name, too: each flag takes the place of its word. */
 async function task(options: AskOptions, { deps, root }: { deps: Deps; root: string | undefined }) {
-  const place = { directory: deps.cwd, root, paths: deps.paths }
+  const trusted = trustedInside(deps.env)
+  const place = { directory: deps.cwd, root, paths: deps.paths, trusted }
   const profile: Partial<Profile> =
     options.profile === undefined ? {} : await trustedProfile(options.profile, place)
   const environment = options.env ?? profile.environment

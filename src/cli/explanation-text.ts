@@ -1,4 +1,9 @@
-import type { AnswerExplanation, Explanation, RecordedDecision } from '../protocol/explanation.ts'
+import type {
+  AnswerExplanation,
+  Explanation,
+  GrantExplanation,
+  RecordedDecision,
+} from '../protocol/explanation.ts'
 import { obligationText } from './obligation-text.ts'
 
 type Attributes = AnswerExplanation['policies'][number]['attributes']
@@ -42,6 +47,8 @@ function answerLines({ target, asked, ...answer }: AnswerExplanation): string[] 
 function outcome({ effect, because }: Pick<AnswerExplanation, 'effect' | 'because'>): string {
   if (effect === 'permit') return 'permitted'
   if (because === 'error') return 'could not be decided'
+  if (because === 'unnamed-delivery')
+    return "in an agent's environment only by a permit that names context.delivery"
   return because === 'forbidden' ? 'forbidden' : 'no policy permits it'
 }
 
@@ -56,12 +63,30 @@ function valueText(value: unknown): string {
 }
 
 /** A decision as it was recorded, one line a target. */
-export function recordedLines({ at, event, version, decisions }: RecordedDecision): string[] {
+function recordedLines({ at, event, version, decisions }: RecordedDecision): string[] {
   return [
     `${at} ${event}, policies ${version.slice(0, 12)}`,
     ...decisions.map(({ target, effect, policies }) => {
       const said = effect === 'permit' ? 'permitted' : 'denied'
       return `  ${target}: ${said} by ${policies.join(', ') || 'no policy'}`
     }),
+  ]
+}
+
+/** All that is known of why a grant was decided as it was. Names and values are still to be escaped. */
+export function grantExplanationLines({
+  environment,
+  task,
+  today,
+  recorded,
+}: GrantExplanation): string[] {
+  const what = `${task} in ${environment}`
+  return [
+    'as recorded:',
+    ...recorded.flatMap((decision) => recordedLines(decision).map((line) => `  ${line}`)),
+    'today:',
+    ...(today
+      ? explanationLines(what, today).map((line) => `  ${line}`)
+      : ['  nothing can be said: whoever asked, or a target, is gone']),
   ]
 }

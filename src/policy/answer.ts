@@ -10,6 +10,12 @@ export const NOTHING_PERMITS: Decision = {
   errors: [],
 }
 
+/** Whether a denial stands only until something permits. */
+export function lacksPermit(decision: Decision): boolean {
+  if (decision.effect === 'permit') return false
+  return decision.because === 'not-permitted' || decision.because === 'unnamed-delivery'
+}
+
 /** Cedar's answer to a call. Whatever goes wrong on the way is a no. */
 export function answerOf(policies: PolicyTexts, call: () => PreparedCall): Decision {
   try {
@@ -46,7 +52,10 @@ export function answerOfBoth(one: Decision, other: Decision): Decision {
     return { effect: 'deny', because: 'forbidden', policies: idsOf(forbidding), errors: [] }
   }
   const permitting = answers.filter(({ effect }) => effect === 'permit')
-  if (permitting.length === 0) return NOTHING_PERMITS
+  if (permitting.length === 0) {
+    const unnamed = answers.find((a) => a.effect === 'deny' && a.because === 'unnamed-delivery')
+    return unnamed ?? NOTHING_PERMITS
+  }
   return { effect: 'permit', policies: idsOf(permitting) }
 }
 

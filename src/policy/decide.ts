@@ -12,6 +12,7 @@ import type { Vocabulary } from './vocabulary.ts'
  * The answer of the policies, with the ids of those that gave it.
  * - `forbidden`: by these policies, whatever else permits
  * - `not-permitted`: no policy permits it
+ * - `unnamed-delivery`: none permits an agent to get it in its environment by naming `context.delivery`
  * - `error`: a policy failed while it was evaluated (Cedar would go on without it), or the question
  *   could not be put; `errors` are for the log
  */
@@ -19,7 +20,7 @@ export type Decision =
   | { readonly effect: 'permit'; readonly policies: readonly string[] }
   | {
       readonly effect: 'deny'
-      readonly because: 'forbidden' | 'not-permitted' | 'error'
+      readonly because: 'forbidden' | 'not-permitted' | 'unnamed-delivery' | 'error'
       readonly policies: readonly string[]
       readonly errors: readonly string[]
     }

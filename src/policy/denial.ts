@@ -22,6 +22,10 @@ export function describeDenial(
       return escapeForDisplay(`${subject}: forbidden by policy ${named}`)
     case 'not-permitted':
       return escapeForDisplay(`${subject}: no policy permits it`)
+    case 'unnamed-delivery':
+      return escapeForDisplay(
+        `${subject}: an agent is given credentials in its environment only by a permit that names context.delivery`,
+      )
     case 'error':
       return escapeForDisplay(
         named

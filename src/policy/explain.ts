@@ -33,6 +33,7 @@ function explainAnswer(
   const said = {
     ...(target === undefined ? {} : { target }),
     asked,
+    ...('task' in question ? { delivery: question.context.delivery } : {}),
     effect: decision.effect,
     policies: deciding.map((policy) => ({
       id: policy.id,
@@ -45,7 +46,8 @@ function explainAnswer(
   const { because } = decision
   if (because === 'error' || !call) return { ...said, because, near: [] }
   const on = 'task' in question ? 'tasks' : 'built-in'
-  return { ...said, because, near: nearest(policies, { on, call }) }
+  const unnamed = because === 'unnamed-delivery'
+  return { ...said, because, near: nearest(policies, { on, call, unnamed }) }
 }
 
 /** What Cedar is asked; `undefined` where the question can't be put. */
@@ -63,16 +65,19 @@ function callOf(question: Answer['question'], policies: PolicySet): PreparedCall
 const describe = ({ description }: ParsedPolicy) =>
   description === undefined ? {} : { description }
 
-/** The permits for such a principal and resource that lack least; none where one applies, and only a forbid is in its way. */
+/**
+ * The permits for such a principal and resource that lack least; none where one applies, and only a forbid is in its
+ * way. `unnamed`: those that apply count for nothing, because they don't name the delivery.
+ */
 function nearest(
   { policies }: PolicySet,
-  { on, call }: { on: ParsedPolicy['on']; call: PreparedCall },
+  { on, call, unnamed }: { on: ParsedPolicy['on']; call: PreparedCall; unnamed: boolean },
 ): AnswerExplanation['near'] {
   const candidates = policies
     .filter((policy) => policy.on === on && policy.json.effect === 'permit')
     .map((policy) => ({ policy, unmet: unmetOf(clausesOf(policy.json), call) }))
     .filter(({ unmet }) => !unmet.some((clause) => isOfAnother(clause, call)))
-  if (candidates.some(({ unmet }) => unmet.length === 0)) return []
+  if (!unnamed && candidates.some(({ unmet }) => unmet.length === 0)) return []
   return candidates
     .sort((one, other) => one.unmet.length - other.unmet.length)
     .slice(0, MOST_NEAR)

@@ -1,3 +1,4 @@
+import { namesDelivery } from './agent-delivery.ts'
 import type { PolicySet } from './decide.ts'
 import type { Facts } from './facts.ts'
 import { foresee } from './foresee.ts'
@@ -14,6 +15,7 @@ export interface Warning {
     | 'unguarded-production'
     | 'unaskable-approval'
     | 'nobody-approves'
+    | 'unnamed-delivery'
   readonly policy: string
   /** `file:line` of the policy. */
   readonly at: string
@@ -78,6 +80,7 @@ class Lint {
     const real = applicable.filter((ask) => this.#isConfigured(ask))
     yield* unreached(policy, applicable, real)
     if (real.length === 0) return
+    yield* this.#undeliverable(policy, real)
     if (real.every((ask) => this.#isForbidden(policy, ask))) {
       const message = 'is of no effect: what it permits is forbidden whatever the request'
       yield { rule: 'shadowed', message }
@@ -117,6 +120,18 @@ class Lint {
     const owner = { ...ask, principal: 'Human' } as const
     const permitted = this.#permits.some(({ json }) => foresee(json, bare(owner)) !== false)
     return permitted && this.#isOpenTo(owner)
+  }
+
+  /** An agent gets it in its environment where there is no proxy: only by a permit that says so. */
+  *#undeliverable(permit: ParsedPolicy, real: readonly Ask[]): Generator<Finding> {
+    const { abilities } = this.#inventory
+    const lost = real.every(
+      ({ principal, target }) => principal === 'Agent' && !abilities[target.id]?.proxied,
+    )
+    if (!lost || namesDelivery(permit.json)) return
+    const names = [...new Set(real.map(({ target }) => target.id))].join(', ')
+    const message = `lets no agent in: at ${names} there is no proxy, and it doesn't name context.delivery`
+    yield { rule: 'unnamed-delivery', message }
   }
 
   *#approvals(policy: ParsedPolicy): Generator<Finding> {

@@ -1,4 +1,5 @@
-import { answerOf, answerOfBoth, NOTHING_PERMITS } from './answer.ts'
+import { namesDelivery, permittedBy, wantsNamedDelivery } from './agent-delivery.ts'
+import { answerOf, answerOfBoth, lacksPermit, NOTHING_PERMITS } from './answer.ts'
 import type { Decision } from './decide.ts'
 import { type Hypothesis, suppose } from './obligations.ts'
 import type { ParsedPolicy } from './parsed.ts'
@@ -43,6 +44,8 @@ export class TaskPolicies {
   /** What all that see anything see together, and what the permits among them do. */
   readonly #all: Sight
   readonly #permits: Sight
+  /** Permits that name how credentials are delivered. */
+  readonly #naming: ReadonlySet<string>
 
   constructor(
     policies: readonly ParsedPolicy[],
@@ -60,6 +63,8 @@ export class TaskPolicies {
     this.#all = jointSight([...this.#sights.values()])
     const permits = seeing.filter(({ json }) => json.effect === 'permit')
     this.#permits = jointSight(permits.flatMap(({ sight }) => sight ?? []))
+    const naming = policies.filter(({ json }) => namesDelivery(json))
+    this.#naming = new Set(naming.map(({ id }) => id))
   }
 
   /** Puts a question. Never throws. */
@@ -80,7 +85,7 @@ export class TaskPolicies {
     const now = vary(NO_HYPOTHESIS)
     const lessons = new Lessons(this.#sights, this.#permits)
     lessons.learn(NO_HYPOTHESIS, now)
-    const stands = steady.effect === 'deny' && steady.because !== 'not-permitted'
+    const stands = steady.effect === 'deny' && !lacksPermit(steady)
     return {
       decision: answerOfBoth(steady, now),
       under: (hypothesis) => answerOfBoth(steady, vary(hypothesis)),
@@ -104,9 +109,10 @@ export class TaskPolicies {
       const context = suppose(question.context, hypothesis)
       return taskCall({ ...question, context }, this.#vocabulary)
     }
-    return sets
+    const answer = sets
       .map((policies) => (policies ? answerOf(policies, call) : NOTHING_PERMITS))
       .reduce(answerOfBoth, NOTHING_PERMITS)
+    return wantsNamedDelivery(question) ? permittedBy(this.#naming, answer) : answer
   }
 }
 
@@ -141,7 +147,7 @@ class Lessons {
 
   learn(hypothesis: Hypothesis, answer: Decision): void {
     if (answer.effect === 'permit') return
-    if (answer.because === 'not-permitted') {
+    if (lacksPermit(answer)) {
       this.#unpermitted.add(viewOf(hypothesis, this.#permits))
     }
     for (const id of answer.policies) {

@@ -28,8 +28,10 @@ const AnswerExplanation = v.object({
   target: v.exactOptional(v.string()),
   /** Whether it was asked for the principal itself, or for an agent's owner. */
   asked: v.picklist(['principal', 'owner']),
+  /** Of a task: how its credential would reach the command. */
+  delivery: v.exactOptional(Delivery),
   effect: v.picklist(['permit', 'deny']),
-  because: v.exactOptional(v.picklist(['forbidden', 'not-permitted', 'error'])),
+  because: v.exactOptional(v.picklist(['forbidden', 'not-permitted', 'unnamed-delivery', 'error'])),
   policies: v.array(DecidingPolicy),
   near: v.array(NearPolicy),
 })

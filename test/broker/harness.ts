@@ -70,10 +70,17 @@ export class FakeTarget implements Target {
     this.handles.add(lease.handle)
     await this.afterMint(lease)
     const secret = `secret-of-${lease.handle}`
-    return {
-      credential: { values: { secret }, env: { FAKE_SECRET: secret }, unset: ['FAKE_PROFILE'] },
-      undo: `undo-${lease.handle}`,
-    }
+    const unset = ['FAKE_PROFILE']
+    const credential =
+      lease.delivery === 'env'
+        ? { values: { secret }, env: { FAKE_SECRET: secret }, unset }
+        : {
+            values: {},
+            env: { FAKE_SECRET: '{{token}}' },
+            upstream: { kind: 'http', url: 'https://fake.test', token: secret } as const,
+            unset,
+          }
+    return { credential, undo: `undo-${lease.handle}` }
   }
 
   async revoke(lease: LeaseToRevoke): Promise<RevocationOutcome> {
@@ -107,6 +114,8 @@ const BUILT_IN = `
 
 export interface HarnessOptions {
   readonly directory?: string
+  /** Of an earlier one, where its clients are to come back. */
+  readonly port?: number
   readonly limits?: string
   readonly failpoint?: Failpoints
   readonly now?: () => number
@@ -155,13 +164,15 @@ export class Harness implements AsyncDisposable {
     const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'jit-broker-'))
     const provider = new FakeProvider('https://idp.test')
     await provider.rotate('k1')
-    const server = await bind({ listen: { host: '127.0.0.1', port: 0 } })
+    const server = await bind({ listen: { host: '127.0.0.1', port: options.port ?? 0 } })
     const url = `http://127.0.0.1:${portOf(server)}`
     const targets = { ...(options.targets ?? { shop: new FakeTarget('shop') }) }
     const kind: TargetKind<unknown> = {
       type: 'fake',
       config: v.strictObject({}),
       valueNames: ['secret'],
+      proxied: () => true,
+      secretNames: ['secret'],
       create: (_, { name }) => {
         targets[name] ??= new FakeTarget(name)
         return targets[name]

@@ -26,7 +26,7 @@ describe('a request as an approver sees it', () => {
           'request +g_1',
           'who +dev \\(human, idp/1\\)',
           'wants +deploy in prod \\(production\\)',
-          'at +shop-db: postgres, confidential data, as migrator, in its environment',
+          'at +shop-db: postgres, confidential data, as migrator',
           'for +15m at a time, renewed while it runs as policy allows',
           'repository +github.com/acme/shop@main \\(9fceb02d0ae598e95dc970b74767f19372d61af8\\), as the client says',
           'command +terraform apply',
@@ -47,9 +47,17 @@ describe('a request as an approver sees it', () => {
     const agent = { kind: 'agent' as const, id: 'idp/a', name: 'copilot', owner: 'idp/dev' }
     const lines = shown({ ...request, subject: { ...request.subject, principal: agent } })
     expect(value(lines, 'on behalf of')).toEqual(['idp/dev'])
+    expect(value(lines, 'at')[0]).toMatch(/as migrator, in its environment$/)
     const pipeline = { kind: 'pipeline' as const, id: 'gh/1', name: 'ci', triggered_by: 'octocat' }
     const other = shown({ ...request, subject: { ...request.subject, principal: pipeline } })
     expect(value(other, 'set off by')).toEqual(['octocat'])
+  })
+
+  test('says that nobody gets the credential where a proxy uses it', () => {
+    const { subject, ...request } = approvalRequest('g_1')
+    const targets = subject.targets.map((one) => ({ ...one, delivery: 'proxy' as const }))
+    const lines = shown({ ...request, subject: { ...subject, targets } })
+    expect(value(lines, 'at')[0]).toMatch(/as migrator, by a proxy$/)
   })
 
   test('keeps apart what an issuer signed and what the client says, and tells of changes', () => {

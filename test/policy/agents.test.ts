@@ -3,7 +3,10 @@ import type { Decision, PolicySet } from '../../src/policy/decide.ts'
 import { findObligation } from '../../src/policy/obligations.ts'
 import { ownerQuestion } from '../../src/policy/owner.ts'
 import type { TaskQuestion } from '../../src/policy/question.ts'
-import { agent, context, human, policySet, question } from './fixtures.ts'
+import { agent, question as anyQuestion, context as asked, human, policySet } from './fixtures.ts'
+
+const context = { ...asked, delivery: 'proxy' } as const
+const question = (change: Partial<TaskQuestion> = {}) => anyQuestion({ context, ...change })
 
 const PERMITS = `
 @id("developers") permit (principal in Group::"shop-devs", action, resource);

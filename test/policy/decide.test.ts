@@ -88,7 +88,7 @@ describe('a decision on a task', () => {
   })
 
   it('keeps an agent out of the groups of its person', () => {
-    const asAgent = { principal: agent }
+    const asAgent = { principal: agent, context: { ...context, delivery: 'proxy' as const } }
     expect(effect('principal in Group::"shop-devs"', asAgent)).toBe('deny')
     const owner = 'principal is Agent && principal.owner in Group::"shop-devs"'
     expect(effect(owner, asAgent)).toBe('permit')

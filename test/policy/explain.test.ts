@@ -37,6 +37,7 @@ describe('an explanation', () => {
         {
           target: 'shop-db',
           asked: 'principal',
+          delivery: 'env',
           effect: 'deny',
           because: 'forbidden',
           policies: [

@@ -93,7 +93,8 @@ describe('a mistake in a policy is told with its file and line', () => {
       "sensitivity 'secret' is not declared",
     ],
     ['["x"].containsAny([resource.type])', "target type 'x' is not declared"],
-    ['context.delivery == "proxy"', "delivery 'proxy' is not declared"],
+    ['context.delivery == "proxi"', "delivery 'proxi' is not declared: did you mean 'proxy'?"],
+    ['["env", "file"].contains(context.delivery)', "delivery 'file' is not declared"],
   ])('%s', (condition, message) => {
     const { message: told, hint } = mistakeWhen(condition)
     expect(told).toContain(`a.cedar:2: ${message}`)

@@ -12,6 +12,7 @@ export const kinds: readonly TargetKind<unknown>[] = [
       tasks: v.record(v.string(), v.strictObject({ roles: v.array(v.string()) })),
     }),
     valueNames: ['url', 'password'],
+    secretNames: ['password'],
     create: () => {
       throw new Error('not built in these tests')
     },

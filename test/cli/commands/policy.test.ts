@@ -20,14 +20,14 @@ describe('jit policy check', () => {
   it('takes the broker.yaml beside the folder and counts what is valid', async () => {
     const { deps, out, notes } = terminal(examples)
     expect(await runPolicyCheck({ dir: 'policies' }, deps)).toBe(0)
-    expect(out).toEqual([expect.stringMatching(/^31 policies valid, version [0-9a-f]{12}$/)])
+    expect(out).toEqual([expect.stringMatching(/^32 policies valid, version [0-9a-f]{12}$/)])
     expect(notes).toEqual([`checked against ${join(examples, 'broker.yaml')}`])
   })
 
   it('takes the folder of a broker.yaml for the policies that this names', async () => {
     const { deps, out } = terminal(join(examples, '..'))
     expect(await runPolicyCheck({ dir: 'policies' }, deps)).toBe(0)
-    expect(out).toEqual([expect.stringMatching(/^31 policies valid/)])
+    expect(out).toEqual([expect.stringMatching(/^32 policies valid/)])
   })
 
   it('gives one object with --json', async () => {
@@ -37,7 +37,7 @@ describe('jit policy check', () => {
     expect(out.map((line) => JSON.parse(line))).toEqual([
       {
         ok: true,
-        policies: 31,
+        policies: 32,
         version: expect.stringMatching(/^[0-9a-f]{64}$/),
         config,
         warnings: [],
@@ -92,7 +92,7 @@ describe('jit policy check, of what is hardly meant', () => {
     expect(notes[0]).toBe(
       "policies/z.cedar:2: idle: no target that it is about has the task 'migrate' (no-target)",
     )
-    expect(out).toEqual([expect.stringMatching(/^32 policies valid/)])
+    expect(out).toEqual([expect.stringMatching(/^33 policies valid/)])
     expect(await runPolicyCheck({ strict: true }, deps)).toBe(1)
   })
 
@@ -115,7 +115,7 @@ cases:
   it('runs the cases beside the policies and says how many of those they cover', async () => {
     const { deps, out } = terminal(examples)
     expect(await runPolicyTest({ minCoverage: '100' }, deps)).toBe(0)
-    expect(out).toEqual(['72 cases, as expected; 31 of 31 policies covered (100%)'])
+    expect(out).toEqual(['76 cases, as expected; 32 of 32 policies covered (100%)'])
   })
 
   it('prints one line for a case that comes otherwise, and fails', async () => {
@@ -123,7 +123,7 @@ cases:
     expect(await runPolicyTest({}, deps)).toBe(1)
     expect(out).toEqual([
       'policies/z.cases.yaml:3: anybody plans: expected permit, came deny by no policy',
-      '73 cases, 1 otherwise than expected; 31 of 31 policies covered (100%)',
+      '77 cases, 1 otherwise than expected; 32 of 32 policies covered (100%)',
     ])
   })
 
@@ -137,7 +137,7 @@ cases:
     expect(await runPolicyTest({ minCoverage: '100' }, deps)).toBe(1)
     expect(out).toEqual([
       'policies/z.cedar:1: idle decides in no case',
-      '72 cases, as expected; 31 of 32 policies covered (96%, expected at least 100%)',
+      '76 cases, as expected; 32 of 33 policies covered (96%, expected at least 100%)',
     ])
     await expect(runPolicyTest({ minCoverage: '101' }, deps)).rejects.toMatchObject({
       code: 'usage',
@@ -148,7 +148,7 @@ cases:
     const { deps, out } = terminal(withFile('z.cases.yaml', wrong))
     expect(await runPolicyTest({ json: true }, deps)).toBe(1)
     const report = JSON.parse(out[0] ?? '')
-    expect(report).toMatchObject({ ok: false, coverage: { covered: 31, percent: 100 } })
+    expect(report).toMatchObject({ ok: false, coverage: { covered: 32, percent: 100 } })
     expect(report.cases.at(-1)).toEqual({
       file: 'policies/z.cases.yaml',
       line: 3,

@@ -21,6 +21,7 @@ export interface RequestFlags {
   readonly acr?: string
   readonly time?: string
   readonly breakGlass?: boolean
+  readonly delivery?: string
 }
 
 export function requestFlags(command: Command): Command {
@@ -42,6 +43,7 @@ export function requestFlags(command: Command): Command {
     .option('--acr <name>', 'and in which authentication context')
     .option('--time <time>', 'when it is asked: 2026-01-05T09:30:00Z')
     .option('--break-glass', 'as an emergency')
+    .option('--delivery <how>', 'how credentials are to arrive: env or proxy')
 }
 
 /** Whether any of the flags is there. */
@@ -66,6 +68,7 @@ export function writtenBy(options: RequestFlags): Record<string, unknown> {
       ...(kind === 'pipeline' ? standing : defined({ claimed: orNothing(standing) })),
       ...defined({ ttl: options.ttl, reason: options.reason, ticket: options.ticket }),
       ...defined({ time: options.time, break_glass: options.breakGlass }),
+      ...defined({ delivery: options.delivery }),
       ...defined({ authentication: orNothing(defined({ age, acr })) }),
       labels: parseLabels(options.label ?? []),
       approvals: Object.fromEntries(approvals),
