@@ -5,6 +5,7 @@ import { type BrokerClient, createBrokerClient } from '../client/broker.ts'
 import { JitError } from '../lib/errors.ts'
 import { chosenAgent } from './agent.ts'
 import type { Deps } from './deps.ts'
+import { linkFrom, unsigned } from './inside.ts'
 import { sessionStore } from './job.ts'
 
 /** A broker as a command reaches it, in the name of whoever is signed in. */
@@ -16,10 +17,12 @@ export interface Connection {
 }
 
 /**
- * The broker that commands go to: `JIT_BROKER`, else `broker` of `config.yaml`.
+ * The broker that commands go to: inside a sandbox its link; `JIT_BROKER`, else `broker` of `config.yaml`.
  * @throws JitError `usage`, `config_invalid`
  */
 export async function configuredBroker(deps: Deps): Promise<string | undefined> {
+  const link = linkFrom(deps.env)
+  if (link !== undefined) return link
   if (deps.env.JIT_BROKER) return brokerFrom('JIT_BROKER', deps.env.JIT_BROKER)
   const { configFile, readConfig } = await import('./config.ts')
   const { broker } = await readConfig(deps.paths)
@@ -52,13 +55,17 @@ export async function requireBroker(deps: Deps): Promise<string> {
 }
 
 /**
- * The broker with the session there: the person's, that of the copilot `JIT_AGENT`, or in a job the
- * job's own. A session that is missing shows at the first request.
+ * The broker with the session there: the person's, that of the copilot `JIT_AGENT`, in a job the
+ * job's own; inside a sandbox none, which the link adds. A session that is missing shows at the first request.
  * @throws JitError as {@link requireBroker}
  */
 export async function connect(deps: Deps): Promise<Connection> {
   const broker = await requireBroker(deps)
   const { env, clock, paths, interrupted } = deps
+  if (linkFrom(env) !== undefined) {
+    const client = createBrokerClient({ broker, authorizer: unsigned, signal: interrupted })
+    return { broker, authorizer: unsigned, client }
+  }
   const agent = chosenAgent(env)
   const keystore = agent === undefined ? sessionStore(broker, deps) : deps.keystore
   const authorizer = createAuthorizer({ broker, agent, keystore, clock, paths, env })

@@ -11,21 +11,24 @@ import { registerExec } from './commands/exec.ts'
 import { registerGrants } from './commands/grants.ts'
 import { registerLogin } from './commands/login.ts'
 import { registerLogout } from './commands/logout.ts'
+import { registerMcp } from './commands/mcp.ts'
 import { registerPolicy } from './commands/policy.ts'
 import { registerRequest } from './commands/request.ts'
 import { registerRevoke } from './commands/revoke.ts'
+import { registerSandbox } from './commands/sandbox.ts'
 import { registerShow } from './commands/show.ts'
 import { registerStatus } from './commands/status.ts'
 import { registerTrust } from './commands/trust.ts'
 import { registerWhoami } from './commands/whoami.ts'
 import type { Deps } from './deps.ts'
 import { EXIT } from './exit-codes.ts'
+import { refuseInside } from './inside.ts'
 
 /** How a command says the exit code it ends with. */
 export type Exit = (code: number) => void
 
 /** Commands that run another one, given after `--`. */
-const WRAPPERS = new Set(['exec'])
+const WRAPPERS = new Set(['exec', 'sandbox'])
 /** Commands that are given another one after `--`, to run it or to ask for it. */
 const WITH_COMMAND = new Set([...WRAPPERS, 'request'])
 
@@ -64,12 +67,16 @@ export async function runProgram(
 ): Promise<number> {
   let code: number = EXIT.ok
   const { own, command = [] } = splitArguments(argv)
-  const program = createProgram(deps).hook('preAction', beforeCommand)
+  const program = createProgram(deps).hook('preAction', async () => {
+    await beforeCommand()
+    refuseInside(own[0], deps.env)
+  })
   const exit: Exit = (value) => {
     code = value
   }
   registerExec(program, deps, { exit, words: command })
   registerRequest(program, deps, { exit, words: command })
+  registerSandbox(program, deps, { exit, words: command })
   for (const register of COMMANDS) register(program, deps, exit)
   if (own.length === 0) {
     program.outputHelp()
@@ -115,6 +122,7 @@ const COMMANDS: readonly Register[] = [
   registerAcknowledge,
   registerAudit,
   registerTrust,
+  registerMcp,
   registerPolicy,
   registerBroker,
   registerDev,

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { JitError } from '../lib/errors.ts'
 import type { Paths } from '../lib/paths.ts'
 import { parseJson } from '../protocol/parse.ts'
-import { findProfileFile, PROFILE_FILE, type Profile, type ProfileFile } from './profile.ts'
+import { findProfileFile, type Place, PROFILE_FILE, type Profile, type ProfileFile } from './profile.ts'
 
 /** Which `.jit.yaml` the person has looked at: its hash by its path. */
 const TrustedFiles = v.strictObject({
@@ -62,11 +62,12 @@ async function writeTrusted(paths: Paths, trusted: Trusted): Promise<void> {
 
 /**
  * One profile of the `.jit.yaml` that holds for `directory`, if the person trusts it as it is.
+ * @param place.trusted the hash that is trusted, where the person's record can't be read: in a sandbox
  * @throws JitError `not_found`, `profile_invalid`, `profile_untrusted`
  */
 export async function trustedProfile(
   name: string,
-  place: { directory: string; root: string | undefined; paths: Paths },
+  place: Place & { paths: Paths; trusted?: string | undefined },
 ): Promise<Profile> {
   const file = await findProfileFile(place)
   if (!file) {
@@ -74,7 +75,8 @@ export async function trustedProfile(
       hint: 'give --env and --task instead',
     })
   }
-  if (!(await isTrusted(file, place.paths))) {
+  const { trusted, paths } = place
+  if (!(trusted === undefined ? await isTrusted(file, paths) : file.hash === trusted)) {
     throw new JitError(
       'profile_untrusted',
       `profile '${name}' can't be used: ${file.path} is not trusted as it is now`,

@@ -1,0 +1,61 @@
+import { formatDuration } from '../lib/duration.ts'
+import { escapeForDisplay } from '../lib/escape.ts'
+import type { Refusal } from '../protocol/sandbox.ts'
+import type { SandboxProgress } from '../run/sandboxed.ts'
+import type { Deps } from './deps.ts'
+import { obligationText } from './obligation-text.ts'
+import { shellWords } from './shell-words.ts'
+import { symbolsFor } from './symbols.ts'
+
+/** How many of the hosts that were out of reach are named. */
+const NAMED = 8
+
+/** Says on stderr what a sandbox is given, what is asked for in it, and how it ends. */
+export interface SandboxReport extends SandboxProgress {
+  finished(refused: readonly Refusal[]): void
+}
+
+/** @param quiet say only what went wrong */
+export function sandboxReport(
+  { io, env, clock }: Pick<Deps, 'io' | 'env' | 'clock'>,
+  { agent, quiet }: { agent: string; quiet: boolean },
+): SandboxReport {
+  const symbols = symbolsFor(env)
+  const warn = (text: string) => io.note(`jit: ${io.style.yellow('warning')}: ${text}`)
+  const say = quiet ? () => {} : (line: string) => io.note(line)
+  const aside = (text: string) => say(io.style.dim(`  ${text}`))
+  return {
+    started({ expires_at, domains, refused }, leftOut) {
+      const left = formatDuration((Date.parse(expires_at) - clock.now()) / 1000)
+      const parts = [`${agent} in a sandbox`, `up to ${left}`, reach(domains)]
+      say(`${io.style.blue(symbols.asks)} ${parts.join(symbols.between)}`)
+      if (refused.length > 0) warn(`policy lets it reach no ${list(refused)}`)
+      if (leftOut.length > 0) aside(`not passed on: ${leftOut.map(escapeForDisplay).join(', ')}`)
+    },
+    waits({ grant, environment, task, argv, obligation }) {
+      const asked = [environment, task, shellWords(argv)].map(escapeForDisplay)
+      const what = `${agent} asks: ${asked.join(symbols.between)}`
+      say(`${io.style.blue(symbols.asks)} ${what}`)
+      const how = obligation.sign_in
+        ? ''
+        : `${symbols.between}jit approve ${escapeForDisplay(grant)}`
+      aside(`waits for ${obligationText(obligation)}${how}`)
+    },
+    stopping: (reason) => warn(`${escapeForDisplay(reason)}: stopping everything in the sandbox`),
+    finished(refused) {
+      if (refused.length === 0) return
+      const hosts = refused.map(({ host, port }) => `${host}:${port}`)
+      const more = hosts.length - NAMED
+      const rest = more > 0 ? ` and ${more} more` : ''
+      say(
+        `${io.style.yellow(symbols.attention)} out of its reach: ${list(hosts.slice(0, NAMED))}${rest}`,
+      )
+      aside('what it may reach stands in its profile, in config.yaml, and policy decides')
+    },
+  }
+}
+
+const list = (names: readonly string[]): string => names.map(escapeForDisplay).join(', ')
+
+const reach = (domains: readonly string[]): string =>
+  domains.length === 0 ? 'reaches nothing else' : `reaches ${list(domains)}`

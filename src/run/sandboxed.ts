@@ -1,0 +1,164 @@
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Authorizer } from '../client/authorizer.ts'
+import { openSandboxLine, type SandboxLine, type SandboxOpening } from '../client/sandbox-line.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { CommandOutcome } from '../protocol/lifeline.ts'
+import type { Refusal, Sandbox } from '../protocol/sandbox.ts'
+import {
+  LINK_PORT,
+  type RunningSandbox,
+  type SandboxProfile,
+  type SandboxRepository,
+  startSandbox,
+} from '../sandbox/sandbox.ts'
+import type { Environment } from './environment.ts'
+import { passInside } from './inside-signals.ts'
+import type { WaitingAsk } from './link/ask-observer.ts'
+import { openLink } from './link/link.ts'
+import { sandboxPorts } from './ports/sandbox-ports.ts'
+import { privateFolder } from './private-folder.ts'
+
+/** Milliseconds between TERM and KILL. */
+const STOP_GRACE = 5000
+
+/** What is told while it happens. */
+export interface SandboxProgress {
+  /** @param leftOut names of variables that were not passed on */
+  started(sandbox: Sandbox, leftOut: readonly string[]): void
+  /** A request made inside waits for somebody. */
+  waits(ask: WaitingAsk): void
+  stopping(reason: string): void
+}
+
+export interface SandboxedCommand {
+  /** What the broker is told, and asked for. */
+  readonly opening: SandboxOpening
+  /** URL without a trailing slash. */
+  readonly broker: string
+  /** Of the agent's session. */
+  readonly authorizer: Authorizer
+  readonly clock: Clock
+  readonly environment: Environment
+  /** Set inside. */
+  readonly variables: Readonly<Record<string, string>>
+  readonly repository: SandboxRepository | undefined
+  readonly profile: SandboxProfile
+  /** The directory for what lives as long as a process. */
+  readonly runtime: string
+  readonly progress: SandboxProgress
+  /** Gives up what has not started yet. */
+  readonly signal: AbortSignal
+}
+
+export interface SandboxEnd {
+  readonly outcome: CommandOutcome
+  /** Hosts that were out of reach, each once. */
+  readonly refused: readonly Refusal[]
+}
+
+/** What is open for a sandbox before it starts. */
+interface Opened {
+  readonly line: SandboxLine
+  readonly folder: string
+  readonly socket: string
+  /** Readable inside: certificates. */
+  readonly shared: string
+  readonly route: LateRoute
+}
+
+/**
+ * Runs a command in a sandbox that the broker knows of: it ends with the command, and the command with
+ * it, whoever ends it.
+ * @throws JitError before the command starts: what the broker answers, `sandbox_unavailable`, `cancelled`
+ */
+export async function runSandboxed(command: SandboxedCommand): Promise<SandboxEnd> {
+  const { broker, authorizer, clock, runtime, progress, signal } = command
+  const folder = privateFolder(runtime)
+  const socket = join(folder, 'link')
+  const shared = join(folder, 'shared')
+  mkdirSync(shared, { mode: 0o700 })
+  const route = new LateRoute()
+  const ports = sandboxPorts({ linkPort: LINK_PORT, folder: shared, route: route.set })
+  const opening = openSandboxLine({ broker, authorizer, clock, open: command.opening, signal })
+  const linking = openLink({ socket, broker, authorizer, clock, ports, waits: progress.waits })
+  try {
+    const [line] = await Promise.all([opening, linking])
+    signal.throwIfAborted()
+    return await hold(command, { line, folder, socket, shared, route })
+  } finally {
+    const closing = [opening.then((line) => line.close()), linking.then((link) => link.close())]
+    await Promise.allSettled(closing)
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function hold(command: SandboxedCommand, opened: Opened): Promise<SandboxEnd> {
+  const { line, route } = opened
+  const starting = Promise.withResolvers<RunningSandbox>()
+  using _signals = passInside(starting.promise)
+  const running = await start(command, opened)
+  starting.resolve(running)
+  const refused: Refusal[] = []
+  try {
+    route.to(running)
+    running.onRefused(({ host, port }) => {
+      const refusal = { host, port, count: 1 }
+      refused.push(refusal)
+      line.refused([refusal])
+    })
+    command.progress.started(line.sandbox, running.leftOut)
+    return { outcome: await untilOver(running, { line, progress: command.progress }), refused }
+  } finally {
+    await running.stop()
+  }
+}
+
+function start(
+  { opening, profile, repository, ...command }: SandboxedCommand,
+  { line, folder, socket, shared }: Opened,
+): Promise<RunningSandbox> {
+  return startSandbox({
+    command: opening.command,
+    environment: command.environment,
+    variables: command.variables,
+    ...(repository ? { repository } : {}),
+    profile: { ...profile, readable: [...profile.readable, shared] },
+    domains: line.sandbox.domains,
+    link: socket,
+    folder,
+    broker: command.broker,
+  })
+}
+
+/** Waits for the command's end, or brings it about when the sandbox has to end. */
+async function untilOver(
+  running: RunningSandbox,
+  { line, progress }: { line: SandboxLine; progress: SandboxProgress },
+): Promise<CommandOutcome> {
+  const ended = await Promise.race([running.outcome.then(() => undefined), line.ended])
+  if (ended) {
+    progress.stopping(ended.reason)
+    running.signal('SIGTERM')
+    await Promise.race([running.outcome, delay(STOP_GRACE, undefined, { ref: true })])
+    await running.stop()
+  }
+  return running.outcome
+}
+
+/** Where HTTP ports are told to the sandbox's own proxy, which is there once the sandbox runs. */
+class LateRoute {
+  #hosts: ReadonlyMap<string, string> | undefined
+  #running: RunningSandbox | undefined
+
+  readonly set = (hosts: ReadonlyMap<string, string>): void => {
+    this.#hosts = hosts
+    this.#running?.route(hosts)
+  }
+
+  to(running: RunningSandbox): void {
+    this.#running = running
+    if (this.#hosts) running.route(this.#hosts)
+  }
+}
