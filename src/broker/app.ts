@@ -14,11 +14,14 @@ import { inventoryRoutes } from './routes/inventory.ts'
 import { oauthRoutes } from './routes/oauth.ts'
 import { policyRoutes } from './routes/policy.ts'
 import { revocationRoutes } from './routes/revocation.ts'
+import { sandboxRoutes } from './routes/sandboxes.ts'
+import type { Sandboxes } from './sandboxes.ts'
 import type { Session } from './sessions.ts'
 
 /** Everything a route needs. */
 export interface AppParts extends BrokerParts {
   readonly grants: Grants
+  readonly sandboxes: Sandboxes
 }
 
 export type App = Hono<{ Variables: { session: Session } }>
@@ -76,5 +79,6 @@ export function createApp(parts: AppParts): App {
   eventRoutes(app, parts)
   approvalRoutes(app, parts)
   policyRoutes(app, parts)
+  sandboxRoutes(app, parts)
   return app
 }

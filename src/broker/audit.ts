@@ -9,7 +9,7 @@ import type { Store, Tx } from './store/store.ts'
 
 /** What is recorded beside `seq`, `at`, `prev` and `hash`. Never a secret. */
 export interface AuditEvent {
-  readonly event: `${'broker' | 'session' | 'grant' | 'lease' | 'policy'}.${string}`
+  readonly event: `${'broker' | 'session' | 'grant' | 'lease' | 'sandbox' | 'policy'}.${string}`
   readonly principal: Principal | null
   readonly grant?: string
   readonly [detail: string]: unknown

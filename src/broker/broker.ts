@@ -24,6 +24,7 @@ import { Policies } from './policies.ts'
 import { Reaper } from './reaper.ts'
 import { resolveReference } from './references.ts'
 import { Revoker } from './revoker.ts'
+import { Sandboxes } from './sandboxes.ts'
 import { createSeal, newSealKey, type Seal } from './seal.ts'
 import { createSecurityEvents, type SecurityEvents } from './security-events.ts'
 import { bind, checkTransport, closeServer, type Mount, portOf, serve } from './server.ts'
@@ -213,13 +214,17 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   await checkTargets(parts)
   const server = options.server ?? (await bind(config))
   const grants = new Grants(parts)
-  const reaper = new Reaper({ ...parts, grants })
+  const sandboxes = new Sandboxes({ ...parts, grants })
+  const reaper = new Reaper({ ...parts, grants, sandboxes })
   const lifelines = new Lifelines({ ...parts, grants })
-  const app = createApp({ ...parts, grants })
+  const app = createApp({ ...parts, grants, sandboxes })
   const waiting = await grants.takeUp()
   serve(server, {
     app,
-    lifelines,
+    lines: {
+      '/v1/lifeline': lifelines,
+      '/v1/sandbox': sandboxes,
+    },
     mounts: options.mounts ?? [],
     authenticateUpgrade: (request) =>
       authenticate(
@@ -234,6 +239,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   })
   // The grace of what an earlier process left starts now that it can be resumed.
   for (const grant of waiting) lifelines.await(grant)
+  await sandboxes.takeUp()
   revoker.start()
   parts.notifier.start()
   void sweepAll(parts)
@@ -257,11 +263,15 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       log.info('policies reloaded', { policies: policies.current.version })
       await reaper.redecide()
     },
-    drain: (milliseconds) => grants.drain(milliseconds),
+    async drain(milliseconds) {
+      await sandboxes.drain()
+      return grants.drain(milliseconds)
+    },
     async stop() {
       stopReaping()
       stopSweeping()
       lifelines.stop()
+      sandboxes.stop()
       await closeServer(server)
       grants.stop()
       await revoker.stop()

@@ -3,9 +3,14 @@ import type { BrokerParts } from './broker.ts'
 import { type CutOff, cutOff } from './cutoffs.ts'
 import type { Grants } from './grants.ts'
 import { type LedgerGrant, principalOf } from './ledger/rows.ts'
+import type { Sandboxes } from './sandboxes.ts'
+import { endSession } from './session-end.ts'
 import type { Store } from './store/store.ts'
 
-type Parts = Pick<BrokerParts, 'store' | 'audit' | 'ledger'> & { readonly grants: Grants }
+type Parts = Pick<BrokerParts, 'store' | 'audit' | 'ledger'> & {
+  readonly grants: Grants
+  readonly sandboxes: Pick<Sandboxes, 'settle'>
+}
 
 /** What ended with somebody's access. */
 interface Offboarded {
@@ -20,6 +25,7 @@ interface Offboarded {
  */
 export async function offboard(order: CutOff, parts: Parts): Promise<Offboarded> {
   const sessions = await cutOff(order, parts)
+  await parts.sandboxes.settle()
   const ended = new Set(sessions)
   const { principalIds, actor, detail } = order
   const ids = new Set(principalIds)
@@ -35,6 +41,35 @@ export async function offboard(order: CutOff, parts: Parts): Promise<Offboarded>
     ...(actor ? { actor } : {}),
   } as const
   await Promise.all(grants.map(({ row }) => parts.grants.endAnyway(row.id, ending)))
+  return { sessions, grants }
+}
+
+/**
+ * Ends what copilots have now: every session of theirs, whoever signed them in, what was granted and
+ * what waits. Nothing keeps them out: their person may hand a session on again at once.
+ */
+export async function stopAgents(
+  { ids, actor }: { ids: ReadonlySet<string>; actor: Principal },
+  parts: Parts,
+): Promise<Offboarded> {
+  const { store, audit } = parts
+  const sessions = await store.transaction(async (tx) => {
+    const open = await tx
+      .selectFrom('sessions')
+      .select('sid')
+      .where('principal_id', 'in', [...ids])
+      .where('ended_at', 'is', null)
+      .execute()
+    const ending = { by: 'revoked', at: store.now(), actor, audit } as const
+    const ended = []
+    for (const { sid } of open) ended.push(...(await endSession(tx, sid, ending)))
+    return ended
+  })
+  await parts.sandboxes.settle()
+  const grants = (await openGrants(parts)).filter(({ row }) => ids.has(row.principal_id))
+  await Promise.all(
+    grants.map(({ row }) => parts.grants.endAnyway(row.id, { by: 'revoked', actor })),
+  )
   return { sessions, grants }
 }
 

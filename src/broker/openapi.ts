@@ -9,6 +9,7 @@ import { ResourceMetadata, TokenResponse } from '../protocol/oauth.ts'
 import { WhoAmI } from '../protocol/principal.ts'
 import { PROBLEM_MEDIA_TYPE, Problem } from '../protocol/problem.ts'
 import { GrantRequest } from '../protocol/request.ts'
+import { SandboxClientMessage, Sandboxes, SandboxServerMessage } from '../protocol/sandbox.ts'
 
 const SCHEMAS = {
   ApprovalRequest,
@@ -25,6 +26,9 @@ const SCHEMAS = {
   Receipt,
   Receipts,
   ResourceMetadata,
+  SandboxClientMessage,
+  SandboxServerMessage,
+  Sandboxes,
   ServerMessage,
   TokenResponse,
   WhoAmI,
@@ -140,6 +144,17 @@ export function openApiDocument(url: string) {
       '/v1/lifeline': {
         get: operation('WebSocket: `ClientMessage` up, `ServerMessage` down', undefined),
       },
+      '/v1/sandbox': {
+        get: operation(
+          'WebSocket of a sandbox: `SandboxClientMessage` up, `SandboxServerMessage` down',
+          undefined,
+        ),
+      },
+      '/v1/sandboxes': {
+        get: operation('Sandboxes that run', 'Sandboxes', {
+          parameters: [query('scope', 'mine or all')],
+        }),
+      },
       '/v1/whoami': { get: operation('Who I am', 'WhoAmI') },
       '/v1/grants': {
         get: operation('Live grants', 'Grants', { parameters: [query('scope', 'mine or all')] }),
@@ -166,9 +181,13 @@ export function openApiDocument(url: string) {
         post: operation('Ends a grant', 'Receipt', { parameters: [ID] }),
       },
       '/v1/revoke': {
-        post: operation('Ends many grants: `{"scope": "mine"|"all"}` or `{"user"}`', 'Receipts', {
-          requestBody: { content: { 'application/json': { schema: { type: 'object' } } } },
-        }),
+        post: operation(
+          'Ends many grants: `{"scope": "mine"|"all"}`, `{"user"}` or `{"agent"}`',
+          'Receipts',
+          {
+            requestBody: { content: { 'application/json': { schema: { type: 'object' } } } },
+          },
+        ),
       },
       '/v1/policy/explain': {
         get: operation('Why policy says what it says of a grant', 'GrantExplanation', {

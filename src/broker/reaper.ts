@@ -3,10 +3,12 @@ import type { BrokerParts } from './broker.ts'
 import { requestLapsed } from './grant-errors.ts'
 import type { Grants } from './grants.ts'
 import { forgetExpired } from './replay.ts'
+import type { Sandboxes } from './sandboxes.ts'
 import type { GrantRow } from './store/schema.ts'
 
 interface ReaperParts extends BrokerParts {
   readonly grants: Grants
+  readonly sandboxes: Sandboxes
 }
 
 /** Ends what has run out, and what nobody permits or mints any more. */
@@ -19,10 +21,11 @@ export class Reaper {
 
   /** Whatever was missed, by a failure or by a process that died, is found here. */
   async reap(): Promise<void> {
-    const { grants, sessions, store } = this.#parts
+    const { grants, sandboxes, sessions, store } = this.#parts
     await grants.endExpired()
     await this.#endLapsed()
     for (const { sid, by } of await sessions.lapsed()) await sessions.end(sid, by)
+    await sandboxes.settle()
     await grants.endWithSessions()
     await this.#endOrphans()
     await this.redecide()
@@ -61,6 +64,7 @@ export class Reaper {
         if (code === 'target_refused') await grants.end(row.id, { by: 'policy' })
       }
     }
+    await this.#parts.sandboxes.redecide()
   }
 
   async #decideAgain(row: GrantRow): Promise<void> {

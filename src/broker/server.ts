@@ -3,18 +3,22 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { WebSocketServer } from 'ws'
+import { type WebSocket, WebSocketServer } from 'ws'
 import { JitError } from '../lib/errors.ts'
 import { MAX_MESSAGE_BYTES } from '../protocol/lifeline.ts'
 import { PROBLEM_MEDIA_TYPE } from '../protocol/problem.ts'
 import type { App } from './app.ts'
 import type { BrokerConfig } from './config/config.ts'
 import { isLoopbackHost } from './config/values.ts'
-import type { Lifelines } from './lifelines.ts'
 import { problemOf } from './problem.ts'
 import type { Session } from './sessions.ts'
 
-const LIFELINE_PATH = '/v1/lifeline'
+/** What takes over the WebSockets of a path. */
+interface Lines {
+  /** Whether such a session may come at all. @throws JitError */
+  admit?(session: Session): void
+  accept(socket: WebSocket, session: Session): void
+}
 
 /** Something else that answers on the same socket, for paths of its own: the development provider. */
 export interface Mount {
@@ -89,12 +93,13 @@ export function serve(
   server: Server,
   {
     app,
-    lifelines,
+    lines,
     authenticateUpgrade,
     mounts,
   }: {
     app: App
-    lifelines: Lifelines
+    /** By path. */
+    lines: Readonly<Record<string, Lines>>
     authenticateUpgrade: (request: IncomingMessage) => Promise<Session>
     mounts: readonly Mount[]
   },
@@ -109,11 +114,12 @@ export function serve(
   server.on('upgrade', async (request, socket, head) => {
     socket.on('error', () => socket.destroy())
     try {
-      if (request.url?.split('?')[0] !== LIFELINE_PATH) {
-        throw new JitError('not_found', `there is no lifeline at ${request.url}`)
-      }
+      const path = request.url?.split('?')[0] ?? ''
+      const line = Object.hasOwn(lines, path) ? lines[path] : undefined
+      if (!line) throw new JitError('not_found', `there is no lifeline at ${request.url}`)
       const session = await authenticateUpgrade(request)
-      sockets.handleUpgrade(request, socket, head, (socket) => lifelines.accept(socket, session))
+      line.admit?.(session)
+      sockets.handleUpgrade(request, socket, head, (socket) => line.accept(socket, session))
     } catch (thrown) {
       refuseUpgrade(socket as Socket, thrown)
     }

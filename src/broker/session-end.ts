@@ -1,5 +1,6 @@
 import type { Principal } from '../protocol/principal.ts'
 import type { AuditLog } from './audit.ts'
+import { closeSandboxes } from './sandbox-close.ts'
 import { delegatedFrom } from './session-record.ts'
 import type { SessionEnd } from './sessions.ts'
 import type { Tx } from './store/store.ts'
@@ -51,5 +52,6 @@ async function close(
     by,
     ...(actor ? { whose: { kind: own.kind, id: own.id, name: own.name } } : {}),
   })
+  await closeSandboxes(tx, { sid }, { audit, by: 'session', at, detail: { session_by: by } })
   return true
 }

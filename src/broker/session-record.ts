@@ -70,10 +70,13 @@ export function sessionEnded(row?: SessionRow): JitError {
     return new JitError('session_ended', 'your session has ended', { hint })
   }
   const message = 'this session has ended, or the one that it was handed on from'
-  const name = row.principal_id.slice(row.principal_id.lastIndexOf('/') + 1)
+  const name = agentNameOf({ id: row.principal_id })
   const hint = `its owner can hand it on again: jit login --agent ${name} --delegate`
   return new JitError('session_ended', message, { hint })
 }
+
+/** What an agent calls itself: its id ends in it. */
+export const agentNameOf = ({ id }: Pick<Principal, 'id'>) => id.slice(id.lastIndexOf('/') + 1)
 
 /** An agent has an id of its own, for each name that it goes by; the person who signed it in owns it. */
 export function agentOf(

@@ -51,8 +51,8 @@ export interface SignedContext {
   readonly commit: string
 }
 
-/** Why a session ended; `parent`: with the session that it was delegated from. */
-export type SessionEnd = 'logout' | 'idle' | 'max-age' | 'revoked' | 'parent'
+/** Why a session ended; `parent`: with the session that it was delegated from; `sandbox`: with that it was for. */
+export type SessionEnd = 'logout' | 'idle' | 'max-age' | 'revoked' | 'parent' | 'sandbox'
 
 export class Sessions {
   readonly #store: Store

@@ -19,13 +19,13 @@ function routesInSources(): string[] {
   )
 }
 
-test('the OpenAPI document describes every route, and no other but itself and the lifeline', () => {
+test('the OpenAPI document describes every route, and no other but itself and the WebSockets', () => {
   const { paths } = openApiDocument('https://jit.test')
   const described = Object.entries(paths).flatMap(([path, operations]) =>
     Object.keys(operations).map((method) => `${method} ${path.replace('{id}', ':id')}`),
   )
   const routes = routesInSources().filter((route) => route !== 'get /openapi.json')
-  expect(described.toSorted()).toEqual([...routes, 'get /v1/lifeline'].toSorted())
+  expect(described.toSorted()).toEqual([...routes, 'get /v1/lifeline', 'get /v1/sandbox'].toSorted())
 })
 
 test('what it refers to is there', () => {

@@ -9,6 +9,7 @@ import { LeaseTransitions } from './lease-transitions.ts'
 import { LedgerReader } from './ledger-reader.ts'
 import { RenewalLedger } from './renewal-ledger.ts'
 import { RequestLedger } from './request-ledger.ts'
+import { SandboxLedger } from './sandbox-ledger.ts'
 
 /** All that is granted, and what became of it: the truth that targets are measured against. */
 export interface Ledger {
@@ -18,6 +19,7 @@ export interface Ledger {
   readonly requests: RequestLedger
   readonly renewals: RenewalLedger
   readonly leases: LeaseLedger
+  readonly sandboxes: SandboxLedger
   readonly read: LedgerReader
 }
 
@@ -53,6 +55,7 @@ export async function openLedger(parts: {
     requests: new RequestLedger({ ...parts, leases }),
     renewals: new RenewalLedger(parts),
     leases: new LeaseLedger(parts),
+    sandboxes: new SandboxLedger(parts),
     read: new LedgerReader(parts),
   }
 }

@@ -37,7 +37,7 @@ const RevocationRequest = v.object({ token: v.string('expected a token') })
 
 /** Where clients find everything, and the exchange of identity tokens for sessions. */
 export function oauthRoutes(app: App, parts: AppParts): void {
-  const { config, identity, sessions, keys, grants } = parts
+  const { config, identity, sessions, keys, grants, sandboxes } = parts
   const { url } = config
 
   app.get(RESOURCE_METADATA_PATH, (c) => {
@@ -89,6 +89,7 @@ export function oauthRoutes(app: App, parts: AppParts): void {
       const sender = { method, path, authorization, proof: c.req.header('DPoP') }
       const session = await authenticate(sender, parts)
       await sessions.end(session.sid, 'logout')
+      await sandboxes.settle()
       await grants.endWithSessions()
     } catch (thrown) {
       const { code } = JitError.from(thrown)

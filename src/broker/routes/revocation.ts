@@ -5,17 +5,20 @@ import { parse } from '../../protocol/parse.ts'
 import type { Principal } from '../../protocol/principal.ts'
 import type { App, AppParts } from '../app.ts'
 import { isWaiting, type LedgerGrant, principalOf } from '../ledger/rows.ts'
-import { knownPrincipals, offboard, openGrants } from '../offboarding.ts'
+import { knownPrincipals, offboard, openGrants, stopAgents } from '../offboarding.ts'
 import { isOwn, mayDo, mayOffboard } from '../permissions.ts'
+import { agentNameOf } from '../session-record.ts'
 import type { Session } from '../sessions.ts'
 
+const Whom = v.pipe(v.string(), v.minLength(1), v.maxLength(512))
 const Many = v.union([
   v.strictObject({ scope: v.picklist(['mine', 'all'], 'expected mine or all') }),
-  v.strictObject({ user: v.pipe(v.string(), v.minLength(1), v.maxLength(512)) }),
+  v.strictObject({ user: Whom }),
+  v.strictObject({ agent: Whom }),
 ])
 type Many = v.InferOutput<typeof Many>
 
-/** The kill switches: one grant, one's own, somebody's access, everybody's. */
+/** The kill switches: one grant, one's own, a copilot, somebody's access, everybody's. */
 export function revocationRoutes(app: App, parts: AppParts): void {
   const { ledger, grants, store } = parts
 
@@ -40,7 +43,7 @@ export function revocationRoutes(app: App, parts: AppParts): void {
   })
 
   /** Everybody whom the request speaks of; nobody where it is about one's own grants. */
-  const meantBy = async (which: Many): Promise<Principal[]> => {
+  const meantBy = async (which: Exclude<Many, { agent: string }>): Promise<Principal[]> => {
     if ('scope' in which) return which.scope === 'all' ? knownPrincipals(store) : []
     const known = await knownPrincipals(store)
     return known.filter(({ id, name }) => id === which.user || name === which.user)
@@ -63,6 +66,7 @@ export function revocationRoutes(app: App, parts: AppParts): void {
     const input = await c.req.json().catch(() => undefined)
     const which = parse(Many, input, { what: 'revoke request' })
     const actor = session.principal
+    if ('agent' in which) return c.json(await stop(session, which.agent))
     const people = await meantBy(which)
     const cut_off = people.filter((whom) => mayOffboard(session, whom, parts)).map(({ id }) => id)
     const gone = await offboard({ principalIds: cut_off, actor }, parts)
@@ -70,14 +74,42 @@ export function revocationRoutes(app: App, parts: AppParts): void {
     await Promise.all(rest.map(({ row }) => grants.endAnyway(row.id, { by: 'revoked', actor })))
     const ids = [...new Set([...gone.grants, ...rest].map(({ row }) => row.id))]
     if ('user' in which && cut_off.length === 0 && ids.length === 0) throw nobody(which.user)
+    return c.json(await receiptsOf(ids, { sessions: gone.sessions, cut_off }))
+  })
+
+  const receiptsOf = async (
+    ids: readonly string[],
+    { sessions, cut_off }: { sessions: readonly string[]; cut_off: string[] },
+  ): Promise<Receipts> => {
     const outcomes = await Promise.all(ids.map(outcomeOf))
-    const body: Receipts = {
+    return {
       receipts: outcomes.filter((outcome) => 'leases' in outcome),
       withdrawn: outcomes.filter((outcome) => !('leases' in outcome)),
-      sessions: gone.sessions.length,
+      sessions: sessions.length,
       cut_off,
     }
-    return c.json(body)
+  }
+
+  /** Ends every session of one's own copilots of a name, and of others' whose access one may end. */
+  const stop = async (session: Session, name: string): Promise<Receipts> => {
+    const actor = session.principal
+    if (actor.kind === 'agent') throw new JitError('denied', 'a copilot stops no copilot')
+    const known = await knownPrincipals(store)
+    const meant = known.filter(
+      (one) => one.kind === 'agent' && (one.id === name || agentNameOf(one) === name),
+    )
+    const ids = meant.filter((whom) => mayOffboard(session, whom, parts)).map(({ id }) => id)
+    const gone = await stopAgents({ ids: new Set(ids), actor }, parts)
+    if (gone.sessions.length === 0 && gone.grants.length === 0) throw noAgent(name)
+    const grants = gone.grants.map(({ row }) => row.id)
+    return receiptsOf(grants, { sessions: gone.sessions, cut_off: [] })
+  }
+}
+
+function noAgent(name: string): JitError {
+  const message = `no copilot called '${name}' has a session that you may end`
+  return new JitError('not_found', message, {
+    hint: "its name, as in 'jit status', or its whole id",
   })
 }
 

@@ -28,6 +28,7 @@ const initial: Migration = {
     await createGrants(db)
     await createLeases(db)
     await createApprovals(db)
+    await createSandboxes(db)
     await createCutOffs(db)
     await createNotifications(db)
     await db.schema
@@ -195,6 +196,29 @@ async function createApprovals(db: Kysely<unknown>): Promise<void> {
     .addColumn('authenticated_at', 'bigint')
     .addColumn('at', 'bigint', (c) => c.notNull())
     .addPrimaryKeyConstraint('approvals_once', ['grant_id', 'approver_id'])
+    .execute()
+}
+
+async function createSandboxes(db: Kysely<unknown>): Promise<void> {
+  await db.schema
+    .createTable('sandboxes')
+    .addColumn('id', 'text', (c) => c.primaryKey())
+    .addColumn('sid', 'text', (c) => c.notNull().references('sessions.sid'))
+    .addColumn('principal', 'text', (c) => c.notNull())
+    .addColumn('profile', 'text', (c) => c.notNull())
+    .addColumn('command', 'text', (c) => c.notNull())
+    .addColumn('domains', 'text', (c) => c.notNull())
+    .addColumn('refused', 'text', (c) => c.notNull())
+    .addColumn('policy_version', 'text', (c) => c.notNull())
+    .addColumn('started_at', 'bigint', (c) => c.notNull())
+    .addColumn('ended_at', 'bigint')
+    .addColumn('ended_by', 'text')
+    .execute()
+  await db.schema
+    .createIndex('sandboxes_open')
+    .on('sandboxes')
+    .columns(['sid'])
+    .where('ended_at' as never, 'is', null as never)
     .execute()
 }
 

@@ -13,6 +13,7 @@ export interface Schema {
   grants: GrantRow
   leases: LeaseRow
   approvals: ApprovalRow
+  sandboxes: SandboxRow
   /** Sign-ins that are not newer open no session for this principal, nor for agents of theirs. */
   cut_offs: { principal_id: string; until: number }
   notifications: NotificationRow
@@ -124,6 +125,29 @@ export interface ApprovalRow {
   authenticated_at: number | null
   at: number
 }
+
+/** A sandbox that a copilot runs in, or ran in. */
+export interface SandboxRow {
+  id: string
+  /** The agent's session. */
+  sid: string
+  /** {@link Principal}, as its domains were last decided for. */
+  principal: string
+  profile: string
+  /** {@link Command} */
+  command: string
+  /** What it may reach, JSON array. */
+  domains: string
+  /** What it wanted to reach and may not, JSON array. */
+  refused: string
+  policy_version: string
+  started_at: number
+  ended_at: number | null
+  ended_by: SandboxEnd | null
+}
+
+/** What ended a sandbox: its command, the loss of its line, policy, or its session. */
+export type SandboxEnd = 'exit' | 'lifeline' | 'policy' | 'session'
 
 /** A message to a webhook of `notify:` that isn't known to have arrived. */
 export interface NotificationRow {
