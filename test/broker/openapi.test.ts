@@ -25,7 +25,9 @@ test('the OpenAPI document describes every route, and no other but itself and th
     Object.keys(operations).map((method) => `${method} ${path.replace('{id}', ':id')}`),
   )
   const routes = routesInSources().filter((route) => route !== 'get /openapi.json')
-  expect(described.toSorted()).toEqual([...routes, 'get /v1/lifeline', 'get /v1/sandbox'].toSorted())
+  expect(described.toSorted()).toEqual(
+    [...routes, 'get /v1/lifeline', 'get /v1/sandbox'].toSorted(),
+  )
 })
 
 test('what it refers to is there', () => {
