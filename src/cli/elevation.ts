@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty'
 import { createBrokerClient } from '../client/broker.ts'
 import { Lifeline } from '../client/lifeline.ts'
 import { rememberSeen } from '../client/seen.ts'
@@ -12,6 +13,7 @@ import { type Connection, connect } from './connect.ts'
 import type { Deps } from './deps.ts'
 import { elevationReport } from './elevation-report.ts'
 import { grantRequest, redemption } from './elevation-request.ts'
+import { maskedStreams } from './masked-output.ts'
 import { openReceiptFile } from './receipt-file.ts'
 import { stepUpFor } from './step-up-here.ts'
 
@@ -22,6 +24,8 @@ const WITHDRAW_WITHIN = 1500
 export async function elevate(options: ExecOptions, deps: Deps): Promise<number> {
   const minTtl = options.minTtl === undefined ? undefined : parseDuration(options.minTtl)
   const patience = patienceOf(options.wait)
+  const terminals = { stdout: isatty(1), stderr: isatty(2) }
+  const masked = maskedStreams(options.mask, { env: deps.env, terminals })
   const opening = await openingOf(options, deps)
   const { claimed, command } = opening.type === 'request' ? opening.details : opening
   const connection = await connect(deps)
@@ -37,6 +41,7 @@ export async function elevate(options: ExecOptions, deps: Deps): Promise<number>
     withdraw: (grant) => withdraw(connection, grant),
     command,
     environment: deps.env,
+    masked,
     minTtl,
     runtime: deps.paths.runtime,
     clock: deps.clock,

@@ -20,7 +20,6 @@ export function isAutomated(env: Readonly<Record<string, string | undefined>>): 
  * `FORCE_COLOR` and `CI`, and `NO_COLOR` (no-color.org) before it.
  */
 export function openTerminal(env: Readonly<Record<string, string | undefined>>): Terminal {
-  process.stdout.on('error', endQuietly)
   // The line that is drawn again and again, and stands below every other.
   let drawn = ''
   let styles: { err: ChalkInstance; out: ChalkInstance } | undefined
@@ -35,7 +34,11 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
     !isAutomated(env) &&
     inForeground() !== false
   return {
-    out: (line) => void process.stdout.write(`${line}\n`),
+    out(line) {
+      // Not before: a wrapped command's stdout is its own, and ends it by itself.
+      if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', endQuietly)
+      process.stdout.write(`${line}\n`)
+    },
     note(line) {
       // Nobody may be left to read it (a closed terminal): that is no reason to end before the rest is done.
       if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {})

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { JitError } from '../lib/errors.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 
@@ -6,6 +6,8 @@ import type { CommandOutcome } from '../protocol/lifeline.ts'
 export interface Child {
   readonly pid: number
   readonly outcome: Promise<CommandOutcome>
+  /** Resolves when all that it wrote has been passed on; absent where it writes by itself. */
+  readonly written?: Promise<unknown>
   signal(name: NodeJS.Signals): void
 }
 
@@ -15,6 +17,8 @@ export interface ChildStart {
   readonly argv: readonly string[]
   readonly env: Record<string, string>
   readonly directory: string
+  /** What is masked in its output, where that is masked. */
+  readonly secrets: readonly string[]
 }
 
 /**
@@ -22,14 +26,23 @@ export interface ChildStart {
  * shell. Never detached: that would make a new session and lose the terminal.
  * @throws JitError `command_not_found`, `command_not_executable`
  */
-export async function startChild({ executable, argv, env, directory }: ChildStart): Promise<Child> {
+export async function startChild(start: ChildStart): Promise<Child> {
+  return launch(start, 'inherit').started
+}
+
+/** The same, with streams of one's choice. @returns `started` throws as {@link startChild} does */
+export function launch(
+  { executable, argv, env, directory }: ChildStart,
+  stdio: StdioOptions,
+): { process: ChildProcess; started: Promise<Child> } {
   const [argv0 = executable, ...args] = argv
-  const child = spawn(executable, args, { argv0, env, cwd: directory, stdio: 'inherit' })
+  const process = spawn(executable, args, { argv0, env, cwd: directory, stdio })
   const outcome = new Promise<CommandOutcome>((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }))
+    process.once('exit', (code, signal) => resolve({ code, signal }))
   })
-  const pid = await spawned(child, argv0)
-  return { pid, outcome, signal: (name) => void child.kill(name) }
+  const signal = (name: NodeJS.Signals) => void process.kill(name)
+  const started = spawned(process, argv0).then((pid) => ({ pid, outcome, signal }))
+  return { process, started }
 }
 
 /** @throws JitError `command_not_found`, `command_not_executable` */

@@ -7,10 +7,12 @@ import { JitError } from '../lib/errors.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 import type { ClaimedContext, Command } from '../protocol/request.ts'
 import { type AskProgress, type Asks, askFor } from './asking.ts'
-import { type Child, type ChildStart, startChild } from './child.ts'
+import type { Child, ChildStart } from './child.ts'
 import { Deadline } from './deadline.ts'
 import { childEnvironment, type Environment } from './environment.ts'
 import { leaveMarker } from './marker.ts'
+import { type MaskedOutput, startMaskedChild } from './masking/child.ts'
+import { secretsOf } from './masking/secrets.ts'
 import { type Delivered, deliverThroughPorts } from './ports/delivered.ts'
 import { announceEnd, keepRenewed, type RenewalProgress } from './renewal.ts'
 import { passSignals } from './signals.ts'
@@ -51,6 +53,8 @@ export interface ElevatedCommand extends Asks {
   readonly progress: Progress
   /** Absent: it takes this process's terminal, streams and signals. */
   readonly apart?: Apart
+  /** Where its output goes when it is masked; a stream that isn't named is the command's own. */
+  readonly masked?: MaskedOutput
 }
 
 export interface Finished {
@@ -78,7 +82,7 @@ export async function runElevated(
     if (asked.kind === 'detached') return asked
     const deadline = new Deadline(asked.granted.expires_at, clock)
     const held = { ...asked, deadline }
-    const { outcome, stopped } = await holding(command, held).catch(async (thrown) => {
+    const { outcome, stopped, written } = await holding(command, held).catch(async (thrown) => {
       await lifeline.release({ code: null, signal: null }, { within: RECEIPT_WITHIN })
       throw thrown
     })
@@ -86,11 +90,15 @@ export async function runElevated(
     const ended = clock.monotonic()
     const release = await lifeline.release(outcome, { within: RECEIPT_WITHIN, signal })
     const releaseTook = clock.monotonic() - ended
+    await written
     return { kind: 'finished', outcome, granted, stopped, release, releaseTook }
   } finally {
     lifeline.close()
   }
 }
+
+/** How the child ended. */
+type Ended = Pick<Finished, 'outcome' | 'stopped'>
 
 /** Runs the child while the grant is held. */
 async function holding(
@@ -100,7 +108,7 @@ async function holding(
     requested,
     deadline,
   }: { granted: Granted; requested: Requested | undefined; deadline: Deadline },
-): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
+): Promise<Ended & { readonly written: Child['written'] | undefined }> {
   const { lifeline, progress } = command
   const { credentials } = granted
   requireTime(deadline.left(), command.minTtl)
@@ -133,12 +141,14 @@ async function holding(
   using _signals = command.apart
     ? undefined
     : passSignals(started.promise, { suspend: () => lifeline.suspend() })
-  const start = command.apart?.start ?? startChild
-  const child = await start({ ...command.command, env })
+  const { apart, masked = {} } = command
+  const start = apart?.start ?? ((child: ChildStart) => startMaskedChild(child, masked))
+  const child = await start({ ...command.command, env, secrets: secretsOf(credentials) })
   started.resolve(child)
   using _context = watchContext(command)
   // Awaited here: what is held by `using` would be let go of before the child has ended.
-  return await watch(command, { child, deadline, granted, delivered })
+  const ended = await watch(command, { child, deadline, granted, delivered })
+  return { ...ended, written: child.written }
 }
 
 /** From what the request said on: what changed while it waited is told as well. */
@@ -157,7 +167,7 @@ async function watch(
     granted,
     delivered,
   }: { child: Child; deadline: Deadline; granted: Granted; delivered: Delivered },
-): Promise<{ outcome: CommandOutcome; stopped: Stopped | undefined }> {
+): Promise<Ended> {
   const ended = new AbortController()
   const passed = deadline.passed(ended.signal).then((): Stopped => ({ kind: 'deadline' }))
   const over: Promise<Stopped> = Promise.race([

@@ -3,6 +3,9 @@ import { type AskOptions, askFlags } from '../ask-flags.ts'
 import type { Deps } from '../deps.ts'
 import type { Exit } from '../program.ts'
 
+const MASK_MODES = ['auto', 'always', 'never'] as const
+export type MaskMode = (typeof MASK_MODES)[number]
+
 export interface ExecOptions extends AskOptions {
   /** A duration; `false` for `--no-wait`. */
   readonly wait?: string | false
@@ -10,6 +13,7 @@ export interface ExecOptions extends AskOptions {
   readonly grant?: string
   readonly minTtl?: string
   readonly receipt?: string
+  readonly mask: MaskMode
   readonly quiet?: boolean
   readonly json?: boolean
 }
@@ -29,6 +33,12 @@ export function registerExec(
     .option('--grant <id>', 'use a request that was made before')
     .option('--min-ttl <duration>', 'refuse to start with less time left')
     .option('--receipt <file>', 'write the receipt there, as JSON')
+    .addOption(
+      command
+        .createOption('--mask <when>', 'mask secrets in what the command writes')
+        .choices(MASK_MODES)
+        .default('auto'),
+    )
     .option('-q, --quiet', 'say nothing unless something fails')
     .option('--json', 'errors as JSON, and nothing else of its own')
     .action(async (profile: string | undefined, options: Omit<ExecOptions, 'command'>) => {
