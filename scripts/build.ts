@@ -1,7 +1,8 @@
 /**
  * Bundles the program into dist/: `main.js` loads the client's one file, `start.js`, whose parts are
  * evaluated when they are used; the server's are chunks beside, that no client command reads, and what
- * `jit mcp` is made of has a file of its own. One file because Node's module loader takes a millisecond or two for each.
+ * `jit mcp` and a sandbox are made of has files of its own. One file because Node's module loader takes
+ * a millisecond or two for each.
  */
 import { copyFile, readdir, rm } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
@@ -72,8 +73,6 @@ const CLIENT: Readonly<Record<string, string>> = {
   'sandbox/wrap.ts': 'sandbox-wrap',
   'sandbox/domain-server.ts': 'sandbox-domains',
 }
-/** What the sandbox starts besides, as it is. */
-const SCRIPTS = ['entry.sh', 'caretaker.sh']
 const RUNTIME = '@anthropic-ai/sandbox-runtime'
 
 /** Server modules that commands load, by their file in src/. */
@@ -131,7 +130,6 @@ const client = await Promise.all([
     }),
   ),
 ])
-for (const script of SCRIPTS) await cp(join('src/sandbox', script), join('dist', script))
 const server = await build({
   ...shared,
   entryPoints: [...serverEntries].map((module) => ({

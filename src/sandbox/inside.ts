@@ -54,6 +54,7 @@ export async function startInside({
     ready ? once(ready, 'data').then(() => undefined) : undefined,
   ])
   if (first) {
+    line.clear()
     throw new JitError('sandbox_unavailable', 'the sandbox could not be entered', {
       hint: 'what bubblewrap said stands above',
     })

@@ -1,6 +1,5 @@
 import type { Server as HttpServer } from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
-import type { ResolvedAddressGuard } from '@anthropic-ai/sandbox-runtime/dist/sandbox/resolved-address-guard.js'
 
 /** What was refused: a host and port that the sandbox may not reach. */
 export interface Refused {
@@ -14,10 +13,6 @@ export interface DomainProxy {
   route(hosts: ReadonlyMap<string, string>): void
   close(): Promise<void>
 }
-
-/** What no allowed name may resolve to, beside what the runtime refuses itself (loopback, link-local, this host). */
-const METADATA = ['169.254.0.0/16', 'fd00:ec2::254/128', '100.100.100.200/32', '192.0.0.192/32']
-const METADATA_NAMES = ['metadata.google.internal', 'metadata.goog', 'instance-data']
 
 /** How many different refusals are told: a sandbox can try any number of names. */
 const MAX_REFUSED = 256
@@ -35,13 +30,22 @@ export async function openDomainProxy({
 }: {
   socket: string
   token: string
-  domains: readonly string[]
+  domains: readonly string[] | Promise<readonly string[]>
   broker: string
 }): Promise<DomainProxy> {
   const refusals = new Refusals()
   let routes: ReadonlyMap<string, string> = new Map()
   let loaded: Promise<HttpServer> | undefined
-  const load = () => loadProxy({ token, domains, broker, refusals, routes: () => routes })
+  const load = async () => {
+    const { domainServer } = await import('./domain-server.ts')
+    return domainServer({
+      token,
+      domains: await domains,
+      broker,
+      routes: () => routes,
+      refuse: (refused) => refusals.add(refused),
+    })
+  }
   const sockets = new Set<Socket>()
   const server = createServer({ pauseOnConnect: true }, (connection) => {
     sockets.add(connection)
@@ -74,51 +78,6 @@ function listen(server: Server, path: string): Promise<void> {
   server.once('error', reject)
   server.listen(path, resolve)
   return promise
-}
-
-async function loadProxy({
-  token,
-  domains,
-  broker,
-  refusals,
-  routes,
-}: {
-  token: string
-  domains: readonly string[]
-  broker: string
-  refusals: Refusals
-  routes(): ReadonlyMap<string, string>
-}): Promise<HttpServer> {
-  const [
-    { createHttpProxyServer },
-    { createResolvedAddressGuard, isResolvedAddressDenied },
-    match,
-  ] = await Promise.all([
-    import('@anthropic-ai/sandbox-runtime/dist/sandbox/http-proxy.js'),
-    import('@anthropic-ai/sandbox-runtime/dist/sandbox/resolved-address-guard.js'),
-    import('./domains.ts'),
-  ])
-  const guard: ResolvedAddressGuard = createResolvedAddressGuard({
-    allowedDomains: domains,
-    deniedResolvedAddresses: METADATA,
-  })
-  const permits = match.domainFilter({ domains, denied: [...METADATA_NAMES, broker], routes })
-  return createHttpProxyServer({
-    filter(port, host, _socket, _command, explain) {
-      const why = permits(host, port)
-      if (why === undefined) return true
-      refusals.add({ host, port })
-      explain?.(why)
-      return false
-    },
-    getMitmSocketPath: (host) => routes().get(host),
-    lookupFor: (port) => (hostname, options, callback) =>
-      guard.lookupFor(port)(hostname, options, (error, address, family) => {
-        if (isResolvedAddressDenied(error)) refusals.add({ host: hostname, port })
-        callback(error, address, family)
-      }),
-    proxyAuthToken: token,
-  })
 }
 
 /** Each host and port that was refused, told once, also to a listener that comes late. */

@@ -8,7 +8,6 @@ import { type FileRules, fileRules } from './files.ts'
 import { startInside } from './inside.ts'
 import { findParts, type Parts } from './parts.ts'
 import { type DomainProxy, openDomainProxy, type Refused } from './proxy.ts'
-import { wrapCommand } from './wrap.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -46,8 +45,8 @@ export interface SandboxOptions {
   /** Absent: the command's directory is what may be written. */
   readonly repository?: SandboxRepository
   readonly profile: SandboxProfile
-  /** Those that policy allowed (src/protocol/sandbox.ts). */
-  readonly domains: readonly string[]
+  /** Those that policy allowed (src/protocol/sandbox.ts). Nothing starts before they are known. */
+  readonly domains: readonly string[] | Promise<readonly string[]>
   /** Unix socket of the link: what the sandbox reaches as `http://127.0.0.1:7421`. Removed once it is bound in. */
   readonly link: string
   /** A folder for this sandbox alone, 0700: made if need be, removed at its end. */
@@ -86,6 +85,8 @@ const PROXY_PORT = 3128
  *   repository holds what must stay hidden
  */
 export async function startSandbox(options: SandboxOptions): Promise<RunningSandbox> {
+  // Loads while all else is looked for.
+  const wrap = import('./wrap.ts')
   const parts = findParts(options.environment, writableRoot(options))
   mkdirSync(options.folder, { recursive: true, mode: 0o700 })
   chmodSync(options.folder, 0o700)
@@ -94,7 +95,7 @@ export async function startSandbox(options: SandboxOptions): Promise<RunningSand
   const rules = fileRules({ ...options, parts, visible: [options.link, socket] })
   const proxy = await openDomainProxy({ ...options, socket, token })
   try {
-    return await start({ options, parts, rules, proxy, socket, token })
+    return await start({ options, wrap, parts, rules, proxy, socket, token })
   } catch (error) {
     await proxy.close()
     rmSync(options.folder, { recursive: true, force: true })
@@ -109,6 +110,7 @@ function writableRoot({ repository, command }: SandboxOptions): string {
 
 async function start({
   options,
+  wrap,
   parts,
   rules,
   proxy,
@@ -116,6 +118,7 @@ async function start({
   token,
 }: {
   options: SandboxOptions
+  wrap: Promise<typeof import('./wrap.ts')>
   parts: Parts
   rules: FileRules
   proxy: DomainProxy
@@ -129,7 +132,11 @@ async function start({
     link: `http://127.0.0.1:${LINK_PORT}`,
     proxy: `http://jit:${token}@127.0.0.1:${PROXY_PORT}`,
   })
-  const line = await wrapCommand({ ...options, root: writableRoot(options), parts, rules })
+  const { wrapCommand } = await wrap
+  const [line] = await Promise.all([
+    wrapCommand({ ...options, root: writableRoot(options), parts, rules }),
+    options.domains,
+  ])
   const inside = await startInside({
     line,
     parts,

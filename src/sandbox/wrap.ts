@@ -1,5 +1,10 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
+import {
+  cleanupBwrapMountPoints,
+  linuxGetCwdMandatoryDenyPaths,
+  wrapCommandWithSandboxLinux,
+} from '@anthropic-ai/sandbox-runtime/dist/sandbox/linux-sandbox-utils.js'
 import type { Command } from '../protocol/request.ts'
 import type { FileRules } from './files.ts'
 import type { Parts } from './parts.ts'
@@ -33,14 +38,13 @@ export async function wrapCommand({
   parts: Parts
   rules: FileRules
 }): Promise<WrappedLine> {
-  const runtime = await import('@anthropic-ai/sandbox-runtime/dist/sandbox/linux-sandbox-utils.js')
   const guarded = new Set(rules.guarded)
   using _ = standingIn(root, folder)
-  for (const path of runtime.linuxGetCwdMandatoryDenyPaths()) guarded.add(path)
+  for (const path of linuxGetCwdMandatoryDenyPaths()) guarded.add(path)
   const mountPoints = [
     ...new Set([...guarded].map(firstAbsent).filter((path) => path !== undefined)),
   ]
-  const line = await runtime.wrapCommandWithSandboxLinux({
+  const line = await wrapCommandWithSandboxLinux({
     command: inWords(command),
     needsNetworkRestriction: true,
     readConfig: {
@@ -60,7 +64,7 @@ export async function wrapCommand({
     mandatoryDenySearchDepth: SEARCH_DEPTH,
     seccompConfig: { applyPath: parts.entry },
   })
-  return { line, mountPoints, clear: () => runtime.cleanupBwrapMountPoints() }
+  return { line, mountPoints, clear: () => cleanupBwrapMountPoints() }
 }
 
 function standingIn(root: string, folder: string): Disposable {
