@@ -3,7 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 /** One process, told from a later one of the same number by when it started. */
 export interface Process {
+  /** What kill(2) takes. */
   readonly pid: number
+  /** What /proc calls it: another number where that belongs to an outer PID namespace, as in a sandbox. */
+  readonly entry: number
   readonly parent: number
   readonly started: string
   /** One letter of proc(5): `T` stopped, `Z` gone but not yet waited for. */
@@ -22,27 +25,61 @@ export function listProcesses(): Process[] {
 
 /** One process; nothing where there is none. */
 export function findProcess(pid: number): Process | undefined {
-  return HAS_PROC ? readStat(pid) : parsePs('-p', String(pid))[0]
+  if (!HAS_PROC) return parsePs('-p', String(pid))[0]
+  return depth() > 1 ? listFromProc().find((found) => found.pid === pid) : readStat(pid)
 }
 
 /**
  * Whether a process was started with this variable. False for those of other users, whose
  * environment can't be read, and everywhere but on Linux.
  */
-export function startedWith(pid: number, name: string, value: string): boolean {
+export function startedWith({ entry }: Process, name: string, value: string): boolean {
   if (!HAS_PROC) return false
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`${name}=${value}`)
+    return readFileSync(`/proc/${entry}/environ`, 'utf8').split('\0').includes(`${name}=${value}`)
   } catch {
     return false
   }
 }
 
 function listFromProc(): Process[] {
-  return readdirSync('/proc')
+  const all = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map((name) => readStat(Number(name)))
     .filter((found) => found !== undefined)
+  return depth() > 1 ? asKillSees(all) : all
+}
+
+let levels: number | undefined
+
+/** In how many PID namespaces this process is that /proc knows of. */
+function depth(): number {
+  levels ??= numbersOf('self').length
+  return levels
+}
+
+/** By the numbers of this namespace (pid_namespaces(7)); those of outer ones have none in it. */
+function asKillSees(all: readonly Process[]): Process[] {
+  const pids = new Map<number, number>()
+  for (const { entry } of all) {
+    const pid = numbersOf(entry)[depth() - 1]
+    if (pid !== undefined) pids.set(entry, pid)
+  }
+  return all.flatMap((one) => {
+    const pid = pids.get(one.entry)
+    return pid === undefined ? [] : [{ ...one, pid, parent: pids.get(one.parent) ?? 0 }]
+  })
+}
+
+/** proc_pid_status(5): `NSpid` has its number in each namespace, that of /proc first and its own last. */
+function numbersOf(entry: number | 'self'): number[] {
+  try {
+    const status = readFileSync(`/proc/${entry}/status`, 'utf8')
+    const [, numbers = ''] = /^NSpid:\s*(.*)$/m.exec(status) ?? []
+    return numbers.split(/\s+/).map(Number)
+  } catch {
+    return []
+  }
 }
 
 /** proc_pid_stat(5): the name in parentheses may hold anything, so fields count from the last `)`. */
@@ -54,6 +91,7 @@ function readStat(pid: number): Process | undefined {
     const started = fields[19] ?? ''
     return {
       pid,
+      entry: pid,
       parent: Number(parent),
       started,
       state,
@@ -79,6 +117,7 @@ function parsePs(...selection: string[]): Process[] {
     .filter((cells) => cells.length > 5)
     .map(([pid, parent, group, foreground, state = '', ...started]) => ({
       pid: Number(pid),
+      entry: Number(pid),
       parent: Number(parent),
       group: Number(group),
       foreground: Number(foreground),

@@ -54,7 +54,7 @@ const keyOf = ({ pid, started }: Process): string => `${pid}@${started}`
 function look(grant: string, seen: Set<string>): Process[] {
   const all = listProcesses().filter(({ pid }) => pid !== process.pid)
   const isMember = (found: Process) =>
-    seen.has(keyOf(found)) || startedWith(found.pid, GRANT_VARIABLE, grant)
+    seen.has(keyOf(found)) || startedWith(found, GRANT_VARIABLE, grant)
   const members = new Set(all.filter(isMember).map(({ pid }) => pid))
   for (let before = -1; before !== members.size; ) {
     before = members.size
