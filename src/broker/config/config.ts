@@ -134,7 +134,14 @@ export interface BrokerConfig {
   readonly notify: Readonly<Record<string, HookConfig>>
   readonly tls?: { readonly cert: string; readonly key: string }
   readonly dangerouslyAllowPlainHttp: boolean
-  readonly limits: { readonly grantsPerPrincipal: number }
+  readonly limits: {
+    readonly grantsPerPrincipal: number
+    /** Requests of one session of a copilot that may wait at once, and come to wait in ten minutes. */
+    readonly agentWaiting: number
+    readonly agentAsks: number
+    /** Seconds that a copilot may not ask again for what a person denied. */
+    readonly agentCooldown: number
+  }
   readonly lifeline: { readonly grace: number; readonly suspendGrace: number }
   readonly session: {
     readonly tokenTtl: number

@@ -128,7 +128,12 @@ function settings(file: BrokerFile) {
       ]),
     ),
     dangerouslyAllowPlainHttp: file.dangerously_allow_plain_http,
-    limits: { grantsPerPrincipal: file.limits.grants_per_principal },
+    limits: {
+      grantsPerPrincipal: file.limits.grants_per_principal,
+      agentWaiting: file.limits.agent_waiting,
+      agentAsks: file.limits.agent_asks,
+      agentCooldown: file.limits.agent_cooldown,
+    },
     lifeline: { grace: lifeline.grace, suspendGrace: lifeline.suspend_grace },
     session: {
       tokenTtl: session.token_ttl,

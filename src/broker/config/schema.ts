@@ -116,7 +116,15 @@ export const BrokerFile = map({
   notify: v.optional(mapOf(Name, Hook), {}),
   tls: v.optional(map({ cert: Text, key: Text })),
   dangerously_allow_plain_http: v.optional(Flag, false),
-  limits: v.optional(map({ grants_per_principal: v.optional(Count(10_000), 20) }), {}),
+  limits: v.optional(
+    map({
+      grants_per_principal: v.optional(Count(10_000), 20),
+      agent_waiting: v.optional(Count(1000), 5),
+      agent_asks: v.optional(Count(10_000), 20),
+      agent_cooldown: v.optional(Duration, '5m'),
+    }),
+    {},
+  ),
   lifeline: v.optional(
     map({ grace: v.optional(Duration, '10s'), suspend_grace: v.optional(Duration, '10m') }),
     {},

@@ -2,10 +2,12 @@ import { toTimestamp } from '../../lib/clock.ts'
 import type { EndedBy } from '../../protocol/grant.ts'
 import type { Principal } from '../../protocol/principal.ts'
 import type { AuditLog } from '../audit.ts'
+import type { BrokerConfig } from '../config/config.ts'
 import { GRANT, LEASE } from '../grant-state.ts'
 import type { Outbox } from '../outbox.ts'
 import type { LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
+import { checkAgentAsks } from './agent-limits.ts'
 import { announce } from './announce.ts'
 import {
   type DecidedRequest,
@@ -66,16 +68,17 @@ export class GrantLedger {
   async record(
     request: DecidedRequest,
     targets: readonly LeaseTarget[],
-    limits: { grantsPerPrincipal: number },
+    limits: BrokerConfig['limits'],
   ): Promise<LeaseRow[]> {
     const now = this.#store.now()
     return this.#store.transaction(async (tx) => {
       await checkSession(tx, request.sid)
       const { kind } = request.answer
       if (kind === 'denied') await checkDenials(tx, request, now)
-      else if (kind === 'waits')
+      else if (kind === 'waits') {
         await checkWaiting(tx, request, { limit: limits.grantsPerPrincipal, now })
-      else await checkLiveGrants(tx, request.principal, limits.grantsPerPrincipal)
+        await checkAgentAsks(tx, request, { limits, now })
+      } else await checkLiveGrants(tx, request.principal, limits.grantsPerPrincipal)
       const row = grantRow(request, now)
       await tx.insertInto('grants').values(row).execute()
       const expiresAt = now + request.ttlSeconds * 1000

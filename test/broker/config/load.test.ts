@@ -19,7 +19,7 @@ describe('a good file', () => {
       sealKey: { reference: 'file:/var/lib/jit/seal.key', generate: true },
       policies: '/etc/jit/policies',
       tasks: ['plan', 'deploy', 'migrate'],
-      limits: { grantsPerPrincipal: 20 },
+      limits: { grantsPerPrincipal: 20, agentWaiting: 5, agentAsks: 20, agentCooldown: 300 },
       lifeline: { grace: 10, suspendGrace: 600 },
       session: { tokenTtl: 900, idle: 1800, maxAge: 43_200 },
     })
