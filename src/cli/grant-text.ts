@@ -94,8 +94,9 @@ function placeOf(place: { repository: string; branch: string; commit: string }):
 
 function leaseLines(leases: readonly Lease[]): string[] {
   if (leases.length === 0) return []
-  const rows = leases.map(({ target, type, handle, state, revocability, problem }) =>
-    [target, type, state, revocability, handle, problem ?? ''].map(escapeForDisplay),
+  const rows = leases.map(({ target, type, delivery, handle, state, revocability, problem }) =>
+    [target, type, delivery, state, revocability, handle, problem ?? ''].map(escapeForDisplay),
   )
-  return ['', ...formatTable([['TARGET', 'TYPE', 'STATE', 'REVOKES', 'HANDLE', ''], ...rows])]
+  const heading = ['TARGET', 'TYPE', 'DELIVERY', 'STATE', 'REVOKES', 'HANDLE', '']
+  return ['', ...formatTable([heading, ...rows])]
 }

@@ -122,6 +122,8 @@ export interface HarnessOptions {
   readonly targets?: Record<string, FakeTarget>
   /** Instead of those that permit all in dev. */
   readonly policies?: string
+  /** More of `targets:`, an entry a line. */
+  readonly more?: readonly string[]
   /** `lifeline:` */
   readonly lifeline?: string
   /** `tasks:` */
@@ -264,6 +266,7 @@ function brokerYaml(
     targets = {},
     lifeline = 'grace: 1s, suspend_grace: 20s',
     identity = [],
+    more = [],
     tasks = 'plan: {}, deploy: {}',
   }: HarnessOptions,
 ): string {
@@ -294,7 +297,8 @@ ${fakes.join('\n')}
   open:
     { environment: dev, type: token, sensitivity: internal, audience: https://open.test, tasks: { plan: {} } }
   vault:
-    { environment: prod, type: fake, sensitivity: restricted }`
+    { environment: prod, type: fake, sensitivity: restricted }
+${more.map((entry) => `  ${entry}\n`).join('')}`
 }
 
 /** One session's side of the wire, free to misbehave. */
