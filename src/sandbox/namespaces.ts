@@ -3,9 +3,9 @@ import { JitError } from '../lib/errors.ts'
 /** The descriptor at which bubblewrap finds the filter of system calls. */
 export const FILTER_FD = 4
 
-/** The options that every line of the runtime starts its sandbox with, and the last before the command. */
+/** The first of the runtime's options, and the one that mounts `/proc`, before the command. */
 const FIRST = ' --new-session '
-const LAST = ' --proc /proc -- '
+const PROC = ' --proc /proc '
 
 /**
  * What bubblewrap is told beside what the runtime tells it: namespaces of its own for System V shared
@@ -15,16 +15,15 @@ const LAST = ' --proc /proc -- '
  */
 export function withOwnNamespaces(line: string): string {
   const first = line.indexOf(FIRST)
-  const last = line.indexOf(LAST, first)
-  if (first < 0 || last < 0) {
+  const proc = line.indexOf(PROC, first)
+  if (first < 0 || proc < 0) {
     throw new JitError('internal', "the sandbox runtime's command line has an unknown form")
   }
-  const options = `--unshare-ipc --unshare-uts --unshare-cgroup-try --seccomp ${FILTER_FD}`
   return [
     line.slice(0, first),
-    ` ${options}`,
-    line.slice(first, last),
-    ' --proc /proc --ro-bind /proc/sys /proc/sys -- ',
-    line.slice(last + LAST.length),
+    ` --unshare-ipc --unshare-uts --unshare-cgroup-try --seccomp ${FILTER_FD}`,
+    line.slice(first, proc + PROC.length),
+    '--ro-bind /proc/sys /proc/sys ',
+    line.slice(proc + PROC.length),
   ].join('')
 }
