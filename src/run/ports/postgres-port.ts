@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { CancelKeys } from './cancel-keys.ts'
+import { closeWith } from './last-words.ts'
 import { PostgresSession } from './postgres-session.ts'
 import { readStartup, type Startup } from './postgres-startup.ts'
 import { cancel, type PostgresUpstream, type SignedIn, signIn } from './postgres-upstream.ts'
@@ -92,7 +93,7 @@ export class PostgresPort {
     const found = this.#keys.find(startup.key)
     if (found) await cancel(found.upstream, found.key, AbortSignal.timeout(CANCEL_WITHIN))
     // Known or not, PostgreSQL closes without a word.
-    client.end()
+    closeWith(Buffer.alloc(0), client)
   }
 
   async #readStartup(client: Duplex): Promise<Startup> {
@@ -115,7 +116,7 @@ export class PostgresPort {
     const answer = await signIn(lease.upstream, { version, parameters }, signal).catch((thrown) => {
       throw named(thrown, lease.target)
     })
-    if ('refused' in answer) client.end(encodeAll(answer.refused))
+    if ('refused' in answer) closeWith(encodeAll(answer.refused), client)
     else this.#pass(client, lease, answer)
   }
 
@@ -164,8 +165,7 @@ export class PostgresPort {
 
 function refuse(client: Duplex, thrown: unknown): void {
   const { sqlState, message } = refusalOf(thrown)
-  if (client.writable) client.end(encodeFatal(sqlState, message))
-  else client.destroy()
+  closeWith(encodeFatal(sqlState, message), client)
 }
 
 function named(thrown: unknown, target: string): Refusal {

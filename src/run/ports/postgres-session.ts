@@ -1,8 +1,6 @@
 import type { Duplex } from 'node:stream'
+import { closeWith } from './last-words.ts'
 import { encodeFatal } from './postgres-wire.ts'
-
-/** Milliseconds for the last words to arrive. */
-const LAST_WORDS_WITHIN = 500
 
 /** `ReadyForQuery`, without the state of the transaction, its last byte. */
 const READY = Buffer.from([0x5a, 0, 0, 0, 5])
@@ -39,13 +37,11 @@ export class PostgresSession {
     this.#ended = true
     this.#server.unpipe(this.#client)
     this.#server.destroy()
-    if (!this.#idle || this.#client.writableLength > 0) {
+    if (this.#idle && this.#client.writableLength === 0) {
+      this.#client.unpipe(this.#server)
+      closeWith(encodeFatal('57P01', why), this.#client)
+    } else {
       this.#client.destroy()
-      return
     }
-    this.#client.end(encodeFatal('57P01', why))
-    const timer = setTimeout(() => this.#client.destroy(), LAST_WORDS_WITHIN)
-    this.#client.once('close', () => clearTimeout(timer))
-    this.#client.once('finish', () => this.#client.destroy())
   }
 }
