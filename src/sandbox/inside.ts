@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, rmSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
+import { join } from 'node:path'
 import { JitError } from '../lib/errors.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 import { keepClear } from './caretaker.ts'
 import type { Parts } from './parts.ts'
+import { systemCallFilter } from './syscalls.ts'
 import type { WrappedLine } from './wrap.ts'
 
 /** What runs in the sandbox, as seen from outside. */
@@ -40,12 +42,14 @@ export async function startInside({
   folder: string
   entered(): void
 }): Promise<Inside> {
+  const filter = filterFile(folder)
   const child = spawn(parts.bash, ['-c', `ulimit -c 0; exec ${line.line}`], {
-    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe', filter],
     cwd: directory,
     env: environment,
     detached: true,
   })
+  closeSync(filter)
   const outcome = once(child, 'exit').then(([code, signal]) => toOutcome(code, signal))
   const [, , , ready] = child.stdio
   ready?.on('error', () => {})
@@ -79,6 +83,13 @@ export async function startInside({
       caretaker.dismiss()
     },
   }
+}
+
+/** Open for bubblewrap to read, as descriptor 4 (namespaces.ts). */
+function filterFile(folder: string): number {
+  const path = join(folder, 'filter')
+  writeFileSync(path, systemCallFilter(process.arch), { mode: 0o600 })
+  return openSync(path, 'r')
 }
 
 function toOutcome(code: number | null, signal: string | null): CommandOutcome {

@@ -7,6 +7,7 @@ import {
 } from '@anthropic-ai/sandbox-runtime/dist/sandbox/linux-sandbox-utils.js'
 import type { Command } from '../protocol/request.ts'
 import type { FileRules } from './files.ts'
+import { withOwnNamespaces } from './namespaces.ts'
 import type { Parts } from './parts.ts'
 
 /** How deep below the repository the runtime looks for what it keeps from being written. */
@@ -64,7 +65,7 @@ export async function wrapCommand({
     mandatoryDenySearchDepth: SEARCH_DEPTH,
     seccompConfig: { applyPath: parts.entry },
   })
-  return { line, mountPoints, clear: () => cleanupBwrapMountPoints() }
+  return { line: withOwnNamespaces(line), mountPoints, clear: () => cleanupBwrapMountPoints() }
 }
 
 function standingIn(root: string, folder: string): Disposable {
