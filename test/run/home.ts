@@ -34,13 +34,14 @@ export class Home implements Disposable {
     }
   }
 
-  /** Leaves a session at `broker`, as a sign-in would have. */
-  async signIn(broker: string): Promise<void> {
+  /** Leaves a session at `broker`, as a sign-in would have: the person's, or a copilot's. */
+  async signIn(broker: string, agent?: string): Promise<void> {
     this.env.JIT_BROKER = broker
     const keystore = await openKeystore({ env: this.env, paths: pathsFrom(this.env) })
     const hour = Date.now() + 3_600_000
     await writeSession(keystore, {
       broker,
+      ...(agent === undefined ? {} : { agent }),
       issuer: 'http://127.0.0.1:1',
       client_id: 'jit-cli',
       access_token: 'token-of-the-test',

@@ -3,11 +3,10 @@ import type { Command } from 'commander'
 import { JitError } from '../../../lib/errors.ts'
 import { escapeForDisplay } from '../../../lib/escape.ts'
 import { nearest } from '../../../lib/nearest.ts'
-import type { GrantExplanation } from '../../../protocol/explanation.ts'
 import { parse } from '../../../protocol/parse.ts'
 import type { Deps } from '../../deps.ts'
 import { EXIT } from '../../exit-codes.ts'
-import { explanationLines, recordedLines } from '../../explanation-text.ts'
+import { explanationLines, grantExplanationLines } from '../../explanation-text.ts'
 import type { Exit } from '../../program.ts'
 import { openPolicies } from './place.ts'
 import { givesRequest, type RequestFlags, requestFlags, writtenBy } from './request-flags.ts'
@@ -64,20 +63,8 @@ async function explainGrant(
   const { client } = await connect(deps)
   const explanation = await client.explain(id)
   if (options.json) deps.io.out(JSON.stringify(explanation))
-  else print(grantLines(explanation), deps)
+  else print(grantExplanationLines(explanation), deps)
   return EXIT.ok
-}
-
-function grantLines({ environment, task, today, recorded }: GrantExplanation): string[] {
-  const what = `${task} in ${environment}`
-  return [
-    'as recorded:',
-    ...recorded.flatMap((decision) => recordedLines(decision).map((line) => `  ${line}`)),
-    'today:',
-    ...(today
-      ? explanationLines(what, today).map((line) => `  ${line}`)
-      : ['  nothing can be said: whoever asked, or a target, is gone']),
-  ]
 }
 
 function print(lines: readonly string[], { io }: Deps): void {

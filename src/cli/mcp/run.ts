@@ -1,0 +1,168 @@
+import type { Opening, Pending } from '../../client/asking.ts'
+import { createBrokerClient } from '../../client/broker.ts'
+import { Lifeline } from '../../client/lifeline.ts'
+import { rememberSeen } from '../../client/seen.ts'
+import { JitError } from '../../lib/errors.ts'
+import type { ClaimedContext, Command } from '../../protocol/request.ts'
+import { runElevated } from '../../run/elevated.ts'
+import type { Deps } from '../deps.ts'
+import { grantRequest, redemption } from '../elevation-request.ts'
+import { type Answer, failureOf } from './answer.ts'
+import { type Call, standingIn } from './call.ts'
+import { explainDenial } from './explain-denial.ts'
+import { askOptions, type RunInput } from './input.ts'
+import { Patience } from './patience.ts'
+import { pendingAnswer, tellPerson } from './pending.ts'
+import { Running } from './running.ts'
+
+/** Milliseconds between TERM and KILL: a client that leaves gives this server few seconds. */
+const STOP_GRACE = 1500
+/** Milliseconds for the broker to hear that a request is taken back. */
+const WITHDRAW_WITHIN = 1500
+
+interface Job {
+  readonly input: RunInput
+  readonly call: Call
+  readonly deps: Deps
+  readonly running: Running
+}
+
+/** What is asked for, as both kinds of openings say it. */
+interface Standing {
+  readonly claimed: ClaimedContext
+  readonly command: Command
+}
+
+/**
+ * Asks or uses what was approved, runs the command and gives the grant back, as `jit exec` does.
+ * @throws JitError whatever keeps the command from starting
+ */
+export async function run(input: RunInput, call: Call): Promise<Answer> {
+  return call.calls.command(async () => {
+    const deps = await standingIn(input.directory, call)
+    const { grant, directory: _, stdin: __, timeout_seconds: ___, wait_seconds, ...asked } = input
+    // Awaited below: what is held by `using` would be let go of before the command has ended.
+    using running = new Running(call, input)
+    const job = { input, call, deps, running }
+    if (grant !== undefined) {
+      const opening = await redemption(grant, askOptions(asked), deps)
+      return await redeem(opening, { job, wait: wait_seconds })
+    }
+    const request = await grantRequest(askOptions(asked), deps)
+    return await ask({ type: 'request', ...request }, job)
+  })
+}
+
+/** What waits for people is left to itself at once, so that it can be gone on with whatever becomes of this call. */
+async function ask(opening: Extract<Opening, { type: 'request' }>, job: Job): Promise<Answer> {
+  const { claimed, command } = opening.details
+  const first = await attempt(opening, { job, wait: 0, standing: { claimed, command } })
+  if (first.kind === 'answer') return first.answer
+  const { grant } = first.pending
+  const { input, call } = job
+  await tellPerson(call.client, { ...first.pending, command })
+  if (input.wait_seconds === 0) return pendingAnswer({ ...first.pending, command })
+  try {
+    return await redeem(
+      { type: 'redeem', grant, claimed, command },
+      { job, wait: input.wait_seconds },
+    )
+  } catch (thrown) {
+    if (call.signal.aborted) await withdraw(grant, call).catch(() => {})
+    throw thrown
+  }
+}
+
+async function redeem(
+  opening: Extract<Opening, { type: 'redeem' }>,
+  { job, wait }: { job: Job; wait: number },
+): Promise<Answer> {
+  const answered = await attempt(opening, { job, wait, standing: opening })
+  const { command } = opening
+  return answered.kind === 'answer'
+    ? answered.answer
+    : pendingAnswer({ ...answered.pending, command })
+}
+
+type Attempted =
+  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'pending'; readonly pending: Pending }
+
+/** @param how.wait seconds for an approval; then the request is left to itself */
+async function attempt(
+  opening: Opening,
+  how: { job: Job; wait: number; standing: Standing },
+): Promise<Attempted> {
+  const { call, running } = how.job
+  using patience = new Patience({
+    client: call.client,
+    who: call.acting.agent,
+    command: how.standing.command,
+    cancelled: call.signal,
+    seconds: how.wait,
+  })
+  try {
+    return await elevated(opening, { ...how, patience })
+  } catch (thrown) {
+    const { leftWaiting } = patience
+    if (leftWaiting) return { kind: 'pending', pending: leftWaiting }
+    if (patience.declined && running.grant) await withdraw(running.grant, call).catch(() => {})
+    const error = JitError.from(thrown)
+    if (error.code !== 'denied' || running.grant === undefined) throw error
+    const why = await explainDenial({ grant: running.grant }, call).catch(() => undefined)
+    return { kind: 'answer', answer: failureOf(error, { grant: running.grant, lines: why?.lines }) }
+  }
+}
+
+async function elevated(
+  opening: Opening,
+  {
+    job,
+    wait,
+    standing,
+    patience,
+  }: { job: Job; wait: number; standing: Standing; patience: Patience },
+): Promise<Attempted> {
+  const { call, deps, running } = job
+  const { broker, authorizer } = call.connection
+  const finished = await runElevated({
+    lifeline: new Lifeline({ broker, authorizer, clock: deps.clock }),
+    opening,
+    patience: wait === 0 ? { kind: 'none' } : { kind: 'until_lapsed' },
+    stepUp: async () => {
+      throw signInWanted(call.acting.agent)
+    },
+    withdraw: (grant) => withdraw(grant, call),
+    command: standing.command,
+    environment: { ...deps.env, JIT_AGENT: call.acting.agent },
+    minTtl: undefined,
+    runtime: deps.paths.runtime,
+    clock: deps.clock,
+    progress: running.report(patience),
+    signal: patience.signal,
+    apart: { start: (child) => running.start(child), stop: running.stop, grace: STOP_GRACE },
+  })
+  if (finished.kind === 'detached') return { kind: 'pending', pending: finished.pending }
+  if (finished.release.kind === 'released') {
+    const { log } = finished.release.receipt
+    rememberSeen(deps.paths.data, { broker, position: log })
+  }
+  return { kind: 'answer', answer: running.answer(finished) }
+}
+
+/** On a signal of its own: what everything else stops on is why this is called. */
+async function withdraw(grant: string, { connection }: Call): Promise<void> {
+  const { broker, authorizer } = connection
+  const signal = AbortSignal.timeout(WITHDRAW_WITHIN)
+  await createBrokerClient({ broker, authorizer, signal }).revoke(grant)
+}
+
+function signInWanted(agent: string): JitError {
+  return new JitError(
+    'insufficient_user_authentication',
+    'policy wants a person to sign in anew, and no person is here',
+    {
+      hint: `the person runs 'jit login --fresh' (or 'jit login --agent ${agent} --fresh' where it signed in itself), then restart this server and ask again`,
+    },
+  )
+}
