@@ -1,0 +1,95 @@
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { Database } from '../../servers/database.ts'
+import { type PostgresServer, startPostgres } from '../../servers/postgres.ts'
+import { FakeBroker } from '../fake-broker.ts'
+import { ended, Home } from '../home.ts'
+import { Api, type Issued, issueCertificate } from './api.ts'
+import { LEASE_ROLE, LOGIN, postgresCredential, tokenCredential } from './credentials.ts'
+
+const TOKEN = 'canary-of-the-token'
+const ASK = ['exec', '--env', 'dev', '--task', 'deploy', '--']
+let server: PostgresServer
+let issued: Issued
+let api: Api
+let broker: FakeBroker
+let home: Home
+
+beforeAll(async () => {
+  server = await startPostgres()
+  await using dba = new Database(server.url())
+  await dba.query(LEASE_ROLE)
+  issued = await issueCertificate('localhost')
+  api = await Api.start(issued)
+})
+afterAll(async () => {
+  await api?.[Symbol.asyncDispose]()
+  await server?.stop()
+})
+beforeEach(async () => {
+  broker = await FakeBroker.start()
+  home = new Home()
+  await home.signIn(broker.url)
+  broker.behaviour.credentials = [
+    postgresCredential({ port: server.port }, 'l1'),
+    tokenCredential(api.url('localhost'), TOKEN, 'l2'),
+  ]
+  writeFileSync(join(home.directory, 'authority.pem'), issued.ca)
+})
+afterEach(async () => {
+  home[Symbol.dispose]()
+  await broker.stop()
+})
+
+/** As a company's authority is trusted by whoever runs `jit`. */
+const trusting = () => ({ NODE_EXTRA_CA_CERTS: join(home.directory, 'authority.pem') })
+
+/** Uses both credentials, and prints all that the command was given. */
+const COMMAND = `
+  psql --tuples-only --no-align --command 'SELECT session_user'
+  curl --silent --header "authorization: Bearer $API_TOKEN" "$API_URL/things"; echo
+  env; tr '\\0' '\\n' < /proc/$$/environ; tr '\\0' '\\n' < /proc/$$/cmdline
+  exit 3`
+
+test('a command uses credentials by proxy that are nowhere in its environment', async () => {
+  const { code, stdout, stderr } = await home.run([...ASK, 'sh', '-c', COMMAND], trusting())
+  expect({ code, first: stdout.split('\n')[0] }).toEqual({ code: 3, first: LOGIN.user })
+  expect(api.seen.at(-1)?.headers.authorization).toBe(`Bearer ${TOKEN}`)
+  expect(stdout).toContain('PGUSER=jit')
+  for (const secret of [LOGIN.password, TOKEN]) expect(stdout + stderr).not.toContain(secret)
+  expect(readdirSync(join(home.directory, 'run/jit/ports'))).toEqual([])
+})
+
+test('the ports go with the grant: what is left of the command gets in no more', async () => {
+  const child = home.start([
+    ...ASK,
+    'sh',
+    '-c',
+    'trap "sleep 1; exit" TERM; env; while :; do sleep 0.1; done',
+  ])
+  const closed = ended(child)
+  let said = ''
+  child.stdout?.on('data', (chunk) => {
+    said += chunk
+  })
+  await expect.poll(() => said, { timeout: 10_000 }).toContain('DATABASE_URL=')
+  const url = /^DATABASE_URL=(.*)$/m.exec(said)?.[1] ?? ''
+  await using before = new Database(url)
+  expect(await before.query('SELECT 1 AS one')).toEqual([{ one: 1 }])
+  broker.revoke('revoked', 'enough')
+  await expect
+    .poll(
+      () =>
+        before.query('SELECT 1').then(
+          () => 'answered',
+          (error) => error.code,
+        ),
+      {
+        timeout: 2000,
+      },
+    )
+    .toBe('ECONNREFUSED')
+  expect(child.exitCode).toBe(null)
+  await closed
+})
