@@ -27,8 +27,9 @@ export interface SandboxLimits {
 /**
  * The session of a sandbox: the copilot's own where it has signed in as itself, else one that the
  * person's is handed on to, whose key and token no disk sees.
- * @throws JitError `usage` for limits on a copilot that has signed in itself; `not_signed_in`, what
- *   the broker answers
+ * It is there when something is asked in its name: until then nobody waits for the broker.
+ * @throws JitError `usage` for limits on a copilot that has signed in itself; `keystore_failed`; its
+ *   authorizer also `not_signed_in`, and what the broker answers
  */
 export async function sandboxSession(
   name: SessionName & { readonly agent: string },
@@ -44,20 +45,22 @@ export async function sandboxSession(
   }
   const persons = await sessionStore(name.broker, deps)()
   const keystore = withOneInMemory(entryName(name), persons)
-  await delegateSession({
+  const delegated = delegateSession({
     person: { broker: name.broker, keystore, clock, paths, env },
     agent: name.agent,
     ...limits,
     signal: deps.interrupted,
   })
-  const authorizer = createAuthorizer({
-    ...name,
-    keystore: async () => keystore,
-    clock,
-    paths,
-    env,
-  })
-  return { authorizer, end: () => endSession(name, keystore, deps) }
+  // Who asks for nothing in its name isn't told that there is none.
+  delegated.catch(() => {})
+  const handedOn = async () => {
+    await delegated
+    return keystore
+  }
+  return {
+    authorizer: createAuthorizer({ ...name, keystore: handedOn, clock, paths, env }),
+    end: () => endSession(name, keystore, deps),
+  }
 }
 
 /** They are part of a delegation, and would be no limits at all. */

@@ -19,7 +19,7 @@ export function passInside(started: Promise<{ signal(name: NodeJS.Signals): void
   const listeners: [NodeJS.Signals, () => void][] = [
     ...PASSED.map((name): [NodeJS.Signals, () => void] => [
       name,
-      () => void started.then((sandbox) => sandbox.signal(name)),
+      () => void started.then((sandbox) => sandbox.signal(name)).catch(() => {}),
     ]),
     ['SIGTSTP', () => {}],
   ]

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Authorizer } from '../client/authorizer.ts'
 import { openSandboxLine, type SandboxLine, type SandboxOpening } from '../client/sandbox-line.ts'
 import type { Clock } from '../lib/clock.ts'
+import { JitError } from '../lib/errors.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 import type { Refusal, Sandbox } from '../protocol/sandbox.ts'
 import {
@@ -58,58 +59,76 @@ export interface SandboxEnd {
   readonly refused: readonly Refusal[]
 }
 
-/** What is open for a sandbox before it starts. */
-interface Opened {
-  readonly line: SandboxLine
-  readonly folder: string
-  readonly socket: string
-  /** Readable inside: certificates. */
-  readonly shared: string
-  readonly route: LateRoute
-}
-
 /**
  * Runs a command in a sandbox that the broker knows of: it ends with the command, and the command with
- * it, whoever ends it.
+ * it, whoever ends it. Everything here is made while the broker is asked; the command waits for its word.
  * @throws JitError before the command starts: what the broker answers, `sandbox_unavailable`, `cancelled`
  */
 export async function runSandboxed(command: SandboxedCommand): Promise<SandboxEnd> {
-  const { broker, authorizer, clock, runtime, progress, signal } = command
-  const folder = privateFolder(runtime)
-  const socket = join(folder, 'link')
-  const shared = join(folder, 'shared')
-  mkdirSync(shared, { mode: 0o700 })
+  const { broker, authorizer, clock, progress } = command
+  const givenUp = new AbortController()
+  const signal = AbortSignal.any([command.signal, givenUp.signal])
+  const place = makePlace(command.runtime)
   const route = new LateRoute()
-  const ports = sandboxPorts({ linkPort: LINK_PORT, folder: shared, route: route.set })
-  const opening = openSandboxLine({ broker, authorizer, clock, open: command.opening, signal })
-  const linking = openLink({ socket, broker, authorizer, clock, ports, waits: progress.waits })
+  const ports = sandboxPorts({ linkPort: LINK_PORT, folder: place.shared, route: route.set })
+  const parts = { broker, authorizer, clock }
+  const line = openSandboxLine({ ...parts, open: command.opening, signal })
+  const link = openLink({ ...parts, socket: place.socket, ports, waits: progress.waits })
+  let asking = true
+  void line.then(
+    () => {
+      asking = false
+    },
+    () => {},
+  )
   try {
-    const [line] = await Promise.all([opening, linking])
-    signal.throwIfAborted()
-    return await hold(command, { line, folder, socket, shared, route })
+    await link
+    return await hold(command, { line, place, route })
   } finally {
-    const closing = [opening.then((line) => line.close()), linking.then((link) => link.close())]
-    await Promise.allSettled(closing)
-    rmSync(folder, { recursive: true, force: true })
+    // Of a line that is open the broker is told its end.
+    if (asking) givenUp.abort(new JitError('cancelled', 'cancelled'))
+    await Promise.allSettled([line.then((open) => open.close()), link.then((open) => open.close())])
+    rmSync(place.folder, { recursive: true, force: true })
   }
 }
 
-async function hold(command: SandboxedCommand, opened: Opened): Promise<SandboxEnd> {
-  const { line, route } = opened
-  const starting = Promise.withResolvers<RunningSandbox>()
-  using _signals = passInside(starting.promise)
-  const running = await start(command, opened)
-  starting.resolve(running)
+/** Where the parts of one sandbox lie outside. */
+interface Place {
+  readonly folder: string
+  /** Of the link. */
+  readonly socket: string
+  /** Readable inside: certificates. */
+  readonly shared: string
+}
+
+function makePlace(runtime: string): Place {
+  const folder = privateFolder(runtime)
+  const shared = join(folder, 'shared')
+  mkdirSync(shared, { mode: 0o700 })
+  return { folder, socket: join(folder, 'link'), shared }
+}
+
+async function hold(
+  command: SandboxedCommand,
+  { line, place, route }: { line: Promise<SandboxLine>; place: Place; route: LateRoute },
+): Promise<SandboxEnd> {
+  const { progress } = command
+  const starting = start(command, { line, place })
+  starting.catch(() => {})
+  const open = await line
+  // From here on signals are the command's; until now Ctrl-C gave the asking up.
+  using _signals = passInside(starting)
+  const running = await starting
   const refused: Refusal[] = []
   try {
     route.to(running)
     running.onRefused(({ host, port }) => {
       const refusal = { host, port, count: 1 }
       refused.push(refusal)
-      line.refused([refusal])
+      open.refused([refusal])
     })
-    command.progress.started(line.sandbox, running.leftOut)
-    return { outcome: await untilOver(running, { line, progress: command.progress }), refused }
+    progress.started(open.sandbox, running.leftOut)
+    return { outcome: await untilOver(running, { line: open, progress }), refused }
   } finally {
     await running.stop()
   }
@@ -117,17 +136,17 @@ async function hold(command: SandboxedCommand, opened: Opened): Promise<SandboxE
 
 function start(
   { opening, profile, repository, ...command }: SandboxedCommand,
-  { line, folder, socket, shared }: Opened,
+  { line, place }: { line: Promise<SandboxLine>; place: Place },
 ): Promise<RunningSandbox> {
   return startSandbox({
     command: opening.command,
     environment: command.environment,
     variables: command.variables,
     ...(repository ? { repository } : {}),
-    profile: { ...profile, readable: [...profile.readable, shared] },
-    domains: line.sandbox.domains,
-    link: socket,
-    folder,
+    profile: { ...profile, readable: [...profile.readable, place.shared] },
+    domains: line.then(({ sandbox }) => sandbox.domains),
+    link: place.socket,
+    folder: place.folder,
     broker: command.broker,
   })
 }
