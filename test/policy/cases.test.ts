@@ -120,6 +120,32 @@ cases:
     expect(second?.stated).toMatchObject({ context: { ticket: '', reason: 'why' } })
   })
 
+  it('has the delivery that is usual for who asks, or the one that it names', () => {
+    const plan = 'task: plan, environment: dev, expect: deny'
+    const deliveries = (fields: string) => one(fields).stated
+    expect(deliveries(`principal: dana, ${plan}`)).toMatchObject({
+      deliveries: { 'dev-db': 'env' },
+    })
+    expect(deliveries(`principal: copilot, ${plan}`)).toMatchObject({
+      deliveries: { 'dev-db': 'proxy' },
+    })
+    expect(deliveries(`principal: copilot, context: { delivery: env }, ${plan}`)).toMatchObject({
+      deliveries: { 'dev-db': 'env' },
+    })
+    const abilities = { 'dev-db': { tasks: ['plan'], proxied: false, ttl } }
+    const unproxied = (fields: string) =>
+      readCases(`${PRINCIPALS}cases: [{ name: it, ${fields} }]`, 'a.cases.yaml', {
+        inventory: { ...inventory, abilities },
+        policies,
+      })
+    expect(unproxied(`principal: copilot, ${plan}`)[0]?.stated).toMatchObject({
+      deliveries: { 'dev-db': 'env' },
+    })
+    expect(() => unproxied(`context: { delivery: proxy }, ${plan}`)).toThrow(
+      "cases.0.context.delivery: expected env: 'dev-db' can't be delivered by a proxy",
+    )
+  })
+
   it('of a pipeline waits for no sign-in: nobody is there to do it', () => {
     const labels = 'context: { labels: { gpus: 1 } }'
     const plan = `principal: ci, task: plan, environment: dev, ${labels}`
@@ -179,6 +205,10 @@ describe('a mistake in a case', () => {
     [
       'task: plan, environment: dev, context: { time: monday }, expect: deny',
       'context.time: expected a time in UTC like 2026-01-05T09:30:00Z',
+    ],
+    [
+      'task: plan, environment: dev, context: { delivery: prox }, expect: deny',
+      'context.delivery: expected env, proxy',
     ],
     [
       'task: plan, environment: dev, context: { approvals: { shop-devs: 1 } }, expect: deny',

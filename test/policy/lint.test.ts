@@ -106,6 +106,20 @@ describe('a permit that is of no use', () => {
     expect(warnings(`${inProduction}\n${unless}`)).toEqual([])
   })
 
+  it('lets no copilot in where there is no proxy and it does not name the delivery', () => {
+    const abilities = {
+      'dev-db': { tasks: ['plan'], proxied: false, ttl },
+      'shop-db': { tasks: ['plan'], proxied: true, ttl },
+    }
+    const some = (scope: string, rest?: string) => warnings(permit(scope, rest), { abilities })
+    const inDev = 'principal is Agent, action == Action::"plan", resource in Environment::"dev"'
+    expect(some(inDev)).toEqual(['unnamed-delivery p a.cedar:2'])
+    expect(some(inDev, 'when { context.delivery == "env" }')).toEqual([])
+    expect(some('principal is Agent, action == Action::"plan", resource')).toEqual([])
+    const anyone = 'principal in Group::"shop-devs", action == Action::"plan", resource'
+    expect(some(anyone)).toEqual([])
+  })
+
   it('is not looked for where nothing is configured yet', () => {
     const nothing = { targets: {}, abilities: {} }
     expect(warnings(permit('principal, action, resource'), nothing)).toEqual([])

@@ -216,6 +216,7 @@ describe('jit exec --grant', () => {
     ['--reason', 'why'],
     ['--ticket', 'T-1'],
     ['--label', 'model=small'],
+    ['--deliver', 'proxy'],
   ])('%s beside it is wrong usage', async (flag, value) => {
     const { code, stderr } = await redeem(flag, value)
     expect(code).toBe(125)

@@ -117,8 +117,8 @@ describe.each(SERVERS)('$title', ({ admin, binaries }) => {
       return admin === 'postgres' ? server.url() : server.url({ user: admin, password: admin })
     }
 
-    async function mint(task = 'deploy'): Promise<Lease> {
-      const intent = intend(task)
+    async function mint(task = 'deploy', change: Partial<LeaseIntent> = {}): Promise<Lease> {
+      const intent = { ...intend(task), ...change }
       const minted = await target.mint(intent, never)
       return { intent, minted, toRevoke: toRevoke(intent, minted) }
     }
@@ -160,6 +160,21 @@ describe.each(SERVERS)('$title', ({ admin, binaries }) => {
       expect(Object.keys(env).sort()).toEqual([...target.variables].sort())
       expect(Object.keys(values).sort()).toEqual([...postgresKind.valueNames].sort())
       expect(env.PGUSER).toBe(lease.intent.handle)
+      await revoke(lease)
+    })
+
+    test('for a proxy it signs in with what comes beside the templates', async () => {
+      const lease = await mint('plan', { delivery: 'proxy' })
+      const { upstream, ...rest } = lease.minted.credential
+      if (upstream?.kind !== 'postgres') throw new Error('expected an upstream')
+      const { host, port, user, password, database } = upstream
+      const client = new pg.Client({ host, port, user, password, database })
+      await client.connect()
+      expect((await client.query('SELECT id FROM item')).rows).toEqual([{ id: 1 }])
+      await client.end()
+      expect(rest.env.PGUSER).toBe('{{user}}')
+      expect(rest.unset).toContain('PGPASSWORD')
+      expect(JSON.stringify(rest)).not.toContain(password)
       await revoke(lease)
     })
 

@@ -179,6 +179,18 @@ describe('jit policy explain', () => {
     branch: 'main',
   }
 
+  it('says that a copilot is not given what no policy names', async () => {
+    const { deps, out } = terminal(examples)
+    const copilot = { ...deploy, principal: 'agent', owner: 'dana', ttl: '15m', task: 'plan' }
+    expect(await runPolicyExplain({ ...copilot, delivery: 'env' }, deps)).toBe(0)
+    expect(out).toContain(
+      "  shop-db: in an agent's environment only by a permit that names context.delivery",
+    )
+    await expect(runPolicyExplain({ ...copilot, delivery: 'prox' }, deps)).rejects.toMatchObject({
+      message: expect.stringContaining('expected env, proxy'),
+    })
+  })
+
   it('says of a request what decides it, by what, and what would turn it', async () => {
     const { deps, out } = terminal(examples)
     expect(await runPolicyExplain(deploy, deps)).toBe(0)
