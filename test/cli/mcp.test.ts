@@ -32,7 +32,7 @@ let notes: string[]
 
 beforeEach(async () => {
   broker = await FakeBroker.start()
-  broker.behaviour.credentials = [credential({ PGPASSWORD: SECRET })]
+  broker.behaviour.credentials = [{ ...credential({ PGPASSWORD: SECRET }), secrets: [SECRET] }]
   home = new Home()
   // As if the copilot were signed in: its session is what the keystore has.
   await home.signIn(broker.url, 'claude')
@@ -196,6 +196,19 @@ describe('run', () => {
     // The last letters of base64 depend on what follows them.
     expect(data.stdout).toMatch(/^\[masked\] \[masked\]\S{0,4}\n$/)
     expect(data.stderr).toBe('[masked]\n')
+  })
+
+  test('writes to pipes that a command can open again', async () => {
+    const command = ['sh', '-c', 'echo out > /dev/stdout; echo err > /dev/stderr']
+    const { data } = await call(await open(), 'run', { ...ASK, command })
+    expect(data).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exit_code: 0 })
+  })
+
+  test('answers when the command ends, whatever it leaves running', async () => {
+    const command = ['sh', '-c', 'sleep 5 & echo done']
+    const { data } = await call(await open(), 'run', { ...ASK, command })
+    expect(data).toMatchObject({ outcome: 'exited', stdout: 'done\n' })
+    expect(data.seconds).toBeLessThan(4)
   })
 
   test('keeps no more of an output than its beginning and its end', async () => {

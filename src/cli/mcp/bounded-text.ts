@@ -1,8 +1,10 @@
+import { Writable } from 'node:stream'
+
 /** Bytes of a stream that are kept from its beginning, and as many from its end. */
 const HALF = 50_000
 
 /** What a command wrote: its beginning and its end, however much lies between. */
-export class BoundedText {
+export class BoundedText extends Writable {
   readonly #head: Buffer[] = []
   #headSize = 0
   #tail: Buffer[] = []
@@ -14,12 +16,13 @@ export class BoundedText {
     return this.#total
   }
 
-  add(chunk: Buffer): void {
+  override _write(chunk: Buffer, _: BufferEncoding, done: () => void): void {
     this.#total += chunk.length
     const head = chunk.subarray(0, HALF - this.#headSize)
     if (head.length > 0) this.#head.push(head)
     this.#headSize += head.length
     this.#addToTail(chunk.subarray(head.length))
+    done()
   }
 
   #addToTail(chunk: Buffer): void {
@@ -38,7 +41,7 @@ export class BoundedText {
   }
 
   /** As text, with what was left out said in its place; bytes that aren't UTF-8 are replaced. */
-  read(): { text: string; omitted: number } {
+  kept(): { text: string; omitted: number } {
     this.#trim()
     const head = Buffer.concat(this.#head)
     const tail = Buffer.concat(this.#tail)

@@ -1,16 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
+import { spawn } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
 import type { CommandOutcome } from '../../protocol/lifeline.ts'
 import { type Child, type ChildStart, spawned } from '../../run/child.ts'
-
-/** Milliseconds that its last words may take: something it started may hold its streams for ever. */
-const LAST_WORDS = 500
+import { forward } from '../../run/masking/forwarding.ts'
+import { Masker } from '../../run/masking/masker.ts'
+import { closeSink, makePipes } from '../../run/masking/pipes.ts'
 
 export interface Piped extends ChildStart {
   /** What it reads; absent: nothing. */
   readonly stdin: string | undefined
-  readonly onOutput: (stream: 'stdout' | 'stderr', chunk: Buffer) => void
+  /** Where what it writes goes, masked. */
+  readonly stdout: Writable
+  readonly stderr: Writable
 }
 
 /**
@@ -19,33 +20,33 @@ export interface Piped extends ChildStart {
  * @throws JitError `command_not_found`, `command_not_executable`
  */
 export async function startPiped(piped: Piped): Promise<Child> {
-  const { executable, argv, env, directory, stdin, onOutput } = piped
+  const { executable, argv, env, directory, stdin } = piped
   const [argv0 = executable, ...args] = argv
-  const child = spawn(executable, args, {
-    argv0,
-    env,
-    cwd: directory,
-    stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-    detached: true,
+  const pipes = (await makePipes(2)) ?? []
+  const [out = 'pipe', err = 'pipe'] = pipes.map(({ sink }) => sink)
+  const stdio = [stdin === undefined ? 'ignore' : 'pipe', out, err] as const
+  const options = { argv0, env, cwd: directory, stdio: [...stdio], detached: true }
+  const child = spawn(executable, args, options)
+  for (const pipe of pipes) closeSink(pipe)
+  const outcome = new Promise<CommandOutcome>((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }))
   })
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name]?.on('data', (chunk: Buffer) => onOutput(name, chunk)).on('error', () => {})
-  }
-  const outcome = outcomeOf(child)
-  const pid = await spawned(child, argv0)
+  const sources = [pipes[0]?.source ?? child.stdout, pipes[1]?.source ?? child.stderr]
+  const pid = await spawned(child, argv0).catch((thrown) => {
+    for (const source of sources) source?.destroy()
+    throw thrown
+  })
   // A command that doesn't read to the end is no error.
   child.stdin?.on('error', () => {}).end(stdin)
-  return { pid, outcome, signal: (name) => void child.kill(name) }
-}
-
-function outcomeOf(child: ChildProcess): Promise<CommandOutcome> {
-  const { promise, resolve } = Promise.withResolvers<CommandOutcome>()
-  const closed = once(child, 'close').catch(() => {})
-  child.once('exit', async (code, signal) => {
-    await Promise.race([closed, delay(LAST_WORDS)])
-    child.stdout?.destroy()
-    child.stderr?.destroy()
-    resolve({ code, signal })
-  })
-  return promise
+  const written = Promise.all(
+    [piped.stdout, piped.stderr].map((sink, index) =>
+      forward({
+        source: sources[index] as Readable,
+        sink,
+        masker: Masker.for(piped.secrets),
+        ended: outcome,
+      }),
+    ),
+  )
+  return { pid, outcome, written, signal: (name) => void child.kill(name) }
 }

@@ -1,12 +1,11 @@
 import type { Requested } from '../../client/asking.ts'
 import { formatDuration } from '../../lib/duration.ts'
-import type { DeliveredCredential } from '../../protocol/lifeline.ts'
 import type { Child, ChildStart } from '../../run/child.ts'
 import type { Finished, Progress, Stopped } from '../../run/elevated.ts'
 import type { Answer } from './answer.ts'
+import { BoundedText } from './bounded-text.ts'
 import type { Call } from './call.ts'
 import type { RunInput } from './input.ts'
-import { Output } from './output.ts'
 import type { Patience } from './patience.ts'
 import { waitingFor } from './pending.ts'
 import { startPiped } from './piped-child.ts'
@@ -19,14 +18,14 @@ const SAY_EVERY = 5000
 export class Running implements Disposable {
   readonly #call: Call
   readonly #input: RunInput
-  readonly #output = new Output()
+  readonly #stdout = new BoundedText()
+  readonly #stderr = new BoundedText()
   readonly #stop = new AbortController()
   readonly #cancel = () => this.#stop.abort()
   #saying: NodeJS.Timeout | undefined
   #limit: NodeJS.Timeout | undefined
   #timedOut = false
   #requested: Requested | undefined
-  #credentials: readonly DeliveredCredential[] = []
   #started = 0
 
   constructor(call: Call, input: RunInput) {
@@ -53,14 +52,11 @@ export class Running implements Disposable {
   }
 
   async start(child: ChildStart): Promise<Child> {
-    const { env } = this.#call.deps
-    const given = Object.entries(child.env).filter(([name, value]) => env[name] !== value)
-    this.#output.hide(this.#credentials, Object.fromEntries(given))
-    const onOutput = this.#output.add.bind(this.#output)
-    const started = await startPiped({ ...child, stdin: this.#input.stdin, onOutput })
+    const [stdout, stderr] = [this.#stdout, this.#stderr]
+    const started = await startPiped({ ...child, stdin: this.#input.stdin, stdout, stderr })
     const { clock } = this.#call.deps
     this.#started = clock.monotonic()
-    this.#keepSaying(() => `running; ${this.#output.size} bytes of output`)
+    this.#keepSaying(() => `running; ${this.#stdout.total + this.#stderr.total} bytes of output`)
     const { timeout_seconds: limit } = this.#input
     if (limit !== undefined) this.#limit = setTimeout(() => this.#expire(), limit * 1000)
     return started
@@ -85,7 +81,6 @@ export class Running implements Disposable {
       withdrawn: () => {},
       granted: (granted) => {
         patience[Symbol.dispose]()
-        this.#credentials = granted.credentials
         progress(`granted until ${granted.expires_at}`)
       },
       unrenewable: () => {},
@@ -100,7 +95,7 @@ export class Running implements Disposable {
     const { granted, outcome, stopped, release } = finished
     const { clock } = this.#call.deps
     const seconds = (clock.monotonic() - this.#started) / 1000
-    const { stdout, stderr, ...omitted } = this.#output.read()
+    const [stdout, stderr] = [this.#stdout.kept(), this.#stderr.kept()]
     const how = this.#howItEnded(stopped)
     const receipt = release.kind === 'released' ? release.receipt : undefined
     const given = receipt
@@ -111,17 +106,18 @@ export class Running implements Disposable {
     return {
       lines: [
         `${how.words}: ${ended}, after ${formatDuration(Math.round(seconds))}; ${granted.grant}: ${given.join('; ')}`,
-        ...section('stdout', stdout),
-        ...section('stderr', stderr),
+        ...section('stdout', stdout.text),
+        ...section('stderr', stderr.text),
       ],
       data: {
         outcome: how.outcome,
         exit_code: outcome.code,
         signal: outcome.signal,
         ...(how.reason === undefined ? {} : { reason: how.reason }),
-        stdout,
-        stderr,
-        ...omitted,
+        stdout: stdout.text,
+        stderr: stderr.text,
+        ...(stdout.omitted > 0 ? { stdout_omitted_bytes: stdout.omitted } : {}),
+        ...(stderr.omitted > 0 ? { stderr_omitted_bytes: stderr.omitted } : {}),
         seconds: Math.round(seconds * 10) / 10,
         grant: granted.grant,
         leases: receipt ? leasesOf(receipt) : [],

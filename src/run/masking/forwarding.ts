@@ -14,7 +14,8 @@ const SILENCE = 100
 export interface Forward {
   readonly source: Readable
   readonly sink: Writable
-  readonly masker: Masker
+  /** Absent: nothing is masked. */
+  readonly masker: Masker | undefined
   /** Resolves when the command has ended. */
   readonly ended: Promise<unknown>
 }
@@ -26,7 +27,7 @@ export interface Forward {
  */
 export async function forward({ source, sink, masker, ended }: Forward): Promise<void> {
   const closed = Promise.withResolvers<void>()
-  const pause = setTimeout(() => pass(masker.pause()), PAUSE)
+  const pause = setTimeout(() => pass(masker?.pause() ?? []), PAUSE)
   const pass = (parts: readonly Buffer[]) => {
     let open = true
     for (const part of parts) open = sink.write(part)
@@ -36,15 +37,15 @@ export async function forward({ source, sink, masker, ended }: Forward): Promise
   }
   sink.on('error', () => source.destroy())
   source.on('data', (chunk: Buffer) => {
-    pass(masker.push(chunk))
-    if (masker.holds) pause.refresh()
+    pass(masker?.push(chunk) ?? [chunk])
+    if (masker?.holds) pause.refresh()
   })
   source.on('error', () => {})
   source.on('close', () => closed.resolve())
   void ended.then(() => source.closed || endAfterLastWords(source))
   await closed.promise
   clearTimeout(pause)
-  if (sink.writable) pass(masker.end())
+  if (sink.writable) pass(masker?.end() ?? [])
   await flushed(sink)
 }
 
