@@ -2,6 +2,7 @@ import { formatDuration } from '../lib/duration.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import type { AuditEntry } from '../protocol/audit.ts'
 import { approvalOutcome } from './audit-approval-text.ts'
+import { shellWords } from './shell-words.ts'
 
 /** What an entry doesn't say again: where its grant is, and at which targets. */
 interface Place {
@@ -78,6 +79,7 @@ function outcomeOf(entry: AuditEntry): string {
   const result = fieldsOf(receipt)
   const said = [
     deniedBy(entry),
+    reachOf(entry),
     approvalOutcome(entry),
     entry.event === 'session.renewed' && entry.authenticated_at ? 'signed in again' : '',
     textOf(entry.acr),
@@ -128,6 +130,29 @@ function deniedBy({ event, decisions, outside }: AuditEntry): string {
     return effect === 'deny' ? listOf(named).map(textOf) : []
   })
   return policies.length > 0 ? `by ${[...new Set(policies)].join(', ')}` : 'no policy permits it'
+}
+
+/** What a sandbox may reach, and what it was kept from. */
+function reachOf({
+  event,
+  command,
+  domains,
+  refused,
+  host,
+  port,
+  count,
+  more,
+}: AuditEntry): string {
+  if (event === 'sandbox.opened') {
+    const argv = listOf(fieldsOf(command).argv).map(textOf)
+    const names = (list: unknown) => listOf(list).map(textOf).join(' ')
+    const reaches = names(domains) && `reaches ${names(domains)}`
+    const not = names(refused) && `not ${names(refused)}`
+    return [shellWords(argv), reaches, not].filter((part) => part !== '').join(', ')
+  }
+  if (event !== 'sandbox.refused') return ''
+  if (typeof more === 'number') return `${more} more`
+  return `${textOf(host)}:${port}${Number(count) > 1 ? `, ${count} times` : ''}`
 }
 
 /** Where its client stands now, and whether policy permits it there. */

@@ -7,13 +7,17 @@ import { Grant, Grants, Receipt, Receipts, Withdrawal } from '../protocol/grant.
 import type { Schema } from '../protocol/parse.ts'
 import { WhoAmI } from '../protocol/principal.ts'
 import type { GrantRequest } from '../protocol/request.ts'
+import { type Sandbox, Sandboxes } from '../protocol/sandbox.ts'
 import { readAnswer } from './answer.ts'
 import type { Authorizer } from './authorizer.ts'
 
 const Revoked = v.union([Receipt, Withdrawal])
 
-/** Whose grants to revoke at once; whose access to end, if not one's own. */
-type RevokeFilter = { readonly scope: 'mine' | 'all' } | { readonly user: string }
+/** Whose grants to revoke at once; whose access to end, if not one's own; which copilots to stop. */
+type RevokeFilter =
+  | { readonly scope: 'mine' | 'all' }
+  | { readonly user: string }
+  | { readonly agent: string }
 
 /** The broker's plain HTTP, for one session. Every method may throw `JitError` with the broker's own code. */
 export interface BrokerClient {
@@ -21,6 +25,8 @@ export interface BrokerClient {
   whoami(): Promise<WhoAmI>
   /** Grants that are not over yet, and those that ended lately. */
   grants(scope: 'mine' | 'all'): Promise<readonly Grant[]>
+  /** Sandboxes that run: one's own and one's copilots', or all that one may see. */
+  sandboxes(scope: 'mine' | 'all'): Promise<readonly Sandbox[]>
   /** @throws JitError `not_found` */
   grant(id: string): Promise<Grants>
   /**
@@ -48,8 +54,8 @@ export interface BrokerClient {
    */
   revoke(id: string): Promise<Receipt | Withdrawal>
   /**
-   * Ends one's own grants; or somebody's access, with their sessions.
-   * @throws JitError `not_found` for a user whose access one may not end
+   * Ends one's own grants; somebody's access, with their sessions; or the sessions of copilots by name.
+   * @throws JitError `not_found` for a user or copilot whose access one may not end; `denied` to a copilot
    */
   revokeMany(filter: RevokeFilter): Promise<Receipts>
   /** The entries after `seq`; from the first when absent. */
@@ -72,6 +78,9 @@ export function createBrokerClient(options: {
     whoami: () => call('GET', '/v1/whoami', { schema: WhoAmI, what: 'answer to whoami' }),
     grants: async (scope) =>
       (await call('GET', `/v1/grants?scope=${scope}`, { schema: Grants, what: 'grants' })).grants,
+    sandboxes: async (scope) =>
+      (await call('GET', `/v1/sandboxes?scope=${scope}`, { schema: Sandboxes, what: 'sandboxes' }))
+        .sandboxes,
     grant: (id) => call('GET', at(id), { schema: Grants, what: 'grant' }),
     request: (json) => call('POST', '/v1/grants', { schema: Grant, what: 'grant', json }),
     approvals: () => call('GET', '/v1/approvals', { schema: ApprovalRequests, what: 'approvals' }),

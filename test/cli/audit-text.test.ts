@@ -124,3 +124,26 @@ test('a session that was handed on says what it may ask for, a denial what was a
     ).map((line) => line.split(/ {2,}/).at(-1)),
   ).toEqual(['tasks: plan test, environments: dev', outside])
 })
+
+test('a sandbox is told with its command, what it may reach and what it was kept from', () => {
+  const command = { argv: ['claude', '-p', 'fix it'], directory: '/src', executable: '/bin/claude' }
+  const outcomes = lines(
+    entry('sandbox.opened', {
+      command,
+      domains: ['api.anthropic.com'],
+      refused: ['evil.example.com'],
+      expires_at: '2026-11-22T16:46:57.885Z',
+    }),
+    entry('sandbox.refused', { host: '169.254.169.254', port: 80, count: 3 }),
+    entry('sandbox.refused', { host: 'evil.example.com\u001b[2J', port: 443, count: 1 }),
+    entry('sandbox.refused', { more: 12 }),
+    entry('sandbox.ended', { by: 'session', session_by: 'revoked' }),
+  ).map((line) => line.split(/ {2,}/).at(-1))
+  expect(outcomes).toEqual([
+    "claude -p 'fix it', reaches api.anthropic.com, not evil.example.com, until 2026-11-22T16:46:57.885Z",
+    '169.254.169.254:80, 3 times',
+    'evil.example.com\\u{1b}[2J:443',
+    '12 more',
+    'session',
+  ])
+})

@@ -219,7 +219,8 @@ export class FakeBroker implements AsyncDisposable {
     const call = { route, body: text === '' ? undefined : JSON.parse(text) }
     this.calls.push(call)
     const notFound = { status: 404, body: problem('not_found', 404, 'there is no such thing') }
-    const { status = 200, body } = (await this.behaviour.http?.(call)) ?? notFound
+    const unless = route.startsWith('GET /v1/sandboxes') ? { body: { sandboxes: [] } } : notFound
+    const { status = 200, body }: Reply = (await this.behaviour.http?.(call)) ?? unless
     const type = status < 400 ? 'application/json' : PROBLEM_MEDIA_TYPE
     response.writeHead(status, { 'content-type': type }).end(JSON.stringify(body))
     this.#tell()

@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
 import { JitError } from '../../lib/errors.ts'
+import type { Grant } from '../../protocol/grant.ts'
+import type { Sandbox } from '../../protocol/sandbox.ts'
 import type { Deps } from '../deps.ts'
 import type { Exit } from '../program.ts'
 
@@ -12,7 +14,7 @@ export interface GrantsOptions {
 export function registerGrants(program: Command, deps: Deps, exit: Exit): void {
   program
     .command('grants')
-    .description('list live grants, and requests that wait')
+    .description('list live grants, requests that wait, and sandboxes')
     .option('--mine', 'my own (the default)')
     .option('--all', "everyone's, as far as policy lets you see them")
     .option('--json', 'print one JSON object')
@@ -25,18 +27,22 @@ export async function runGrants(options: GrantsOptions, deps: Deps): Promise<num
   }
   const { connect } = await import('../connect.ts')
   const { client } = await connect(deps)
-  const grants = await client.grants(options.all ? 'all' : 'mine')
-  if (options.json) {
-    deps.io.out(JSON.stringify({ grants }))
-  } else if (grants.length === 0) {
-    deps.io.note('no live grants, and no request that waits')
-  } else {
-    const { grantTable } = await import('../grant-text.ts')
-    for (const line of grantTable(grants, {
-      now: deps.clock.now(),
-      columns: deps.io.outColumns,
-    }))
-      deps.io.out(line)
-  }
+  const { sandboxesOf } = await import('../sandbox-text.ts')
+  const scope = options.all ? 'all' : 'mine'
+  const [grants, sandboxes] = await Promise.all([client.grants(scope), sandboxesOf(client, scope)])
+  if (options.json) deps.io.out(JSON.stringify({ grants, sandboxes }))
+  else await print({ grants, sandboxes }, deps)
   return 0
+}
+
+async function print(
+  { grants, sandboxes }: { grants: readonly Grant[]; sandboxes: readonly Sandbox[] },
+  { io, clock }: Deps,
+): Promise<void> {
+  const { grantTable } = await import('../grant-text.ts')
+  const { sandboxLines } = await import('../sandbox-text.ts')
+  const view = { now: clock.now(), columns: io.outColumns }
+  if (grants.length === 0) io.note('no live grants, and no request that waits')
+  else for (const line of grantTable(grants, view)) io.out(line)
+  for (const line of sandboxLines(sandboxes, { ...view, grants })) io.out(line)
 }

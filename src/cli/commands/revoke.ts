@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { BrokerClient } from '../../client/broker.ts'
 import { JitError } from '../../lib/errors.ts'
+import { escapeForDisplay } from '../../lib/escape.ts'
 import type { Receipt, Receipts, Withdrawal } from '../../protocol/grant.ts'
 import type { Deps } from '../deps.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -11,13 +12,14 @@ export interface RevokeOptions {
   readonly mine?: boolean
   readonly all?: boolean
   readonly user?: string
+  readonly agent?: string
   readonly json?: boolean
 }
 
 export function registerRevoke(program: Command, deps: Deps, exit: Exit): void {
   program
     .command('revoke')
-    .description("end grants now, take back requests that wait, end people's access")
+    .description("end grants now, take back requests that wait, stop copilots, end people's access")
     .argument('[id...]', 'the grants')
     .option('--mine', 'all of my own')
     .option('--all', "everyone's, with their sessions: all have to sign in again")
@@ -25,7 +27,8 @@ export function registerRevoke(program: Command, deps: Deps, exit: Exit): void {
       '--user <id-or-name>',
       "one principal's, with their sessions: they have to sign in again",
     )
-    .option('--json', 'print one JSON receipt a line; with --all or --user one object')
+    .option('--agent <name>', 'stop copilots of that name: their sessions, grants and sandboxes')
+    .option('--json', 'print one JSON receipt a line; with --all, --user or --agent one object')
     .action(async (ids: string[], options: Omit<RevokeOptions, 'ids'>) =>
       exit(await runRevoke({ ...options, ids }, deps)),
     )
@@ -37,11 +40,16 @@ export function registerRevoke(program: Command, deps: Deps, exit: Exit): void {
  * @throws JitError `usage`, `not_found`, `denied`; the grants named after a failing one are tried all the same
  */
 export async function runRevoke(options: RevokeOptions, deps: Deps): Promise<number> {
-  const ways = [options.ids.length > 0, options.mine, options.all, options.user !== undefined]
+  const { ids, mine, all, user, agent } = options
+  const ways = [ids.length > 0, mine, all, user !== undefined, agent !== undefined]
   if (ways.filter(Boolean).length !== 1) {
-    throw new JitError('usage', 'name the grants, or give one of --mine, --all and --user', {
-      hint: "'jit grants' lists them",
-    })
+    throw new JitError(
+      'usage',
+      'name the grants, or give one of --mine, --all, --user and --agent',
+      {
+        hint: "'jit grants' lists them",
+      },
+    )
   }
   const { connect } = await import('../connect.ts')
   const { rememberSeen } = await import('../../client/seen.ts')
@@ -52,7 +60,7 @@ export async function runRevoke(options: RevokeOptions, deps: Deps): Promise<num
   for (const one of revoked) {
     if ('log' in one) rememberSeen(deps.paths.data, { broker, position: one.log })
   }
-  if (!options.json && !failure) note({ revoked, offboarded }, deps)
+  if (!options.json && !failure) note({ revoked, offboarded, agent }, deps)
   if (failure) throw failure
   const unsettled = (one: Outcome) =>
     'leases' in one && one.leases.some(({ outcome }) => outcome === 'retrying')
@@ -69,10 +77,9 @@ interface Revoked {
 }
 
 async function revoke(client: BrokerClient, options: RevokeOptions): Promise<Revoked> {
-  const { ids, mine, user } = options
+  const { ids, mine } = options
   if (ids.length === 0) {
-    const scope = mine ? 'mine' : 'all'
-    const answer = await client.revokeMany(user === undefined ? { scope } : { user })
+    const answer = await client.revokeMany(filterOf(options))
     const revoked = [...answer.receipts, ...answer.withdrawn]
     return mine ? { revoked } : { revoked, offboarded: answer }
   }
@@ -84,9 +91,20 @@ async function revoke(client: BrokerClient, options: RevokeOptions): Promise<Rev
   }
 }
 
+function filterOf({ mine, user, agent }: RevokeOptions): Parameters<BrokerClient['revokeMany']>[0] {
+  if (agent !== undefined) return { agent }
+  return user === undefined ? { scope: mine ? 'mine' : 'all' } : { user }
+}
+
 /** What no receipt says: whose access ended, or that nothing did. */
-function note({ revoked, offboarded }: Revoked, { io }: Deps): void {
-  if (offboarded && offboarded.cut_off.length > 0) {
+function note(
+  { revoked, offboarded, agent }: Revoked & { agent: string | undefined },
+  { io }: Deps,
+): void {
+  if (offboarded && agent !== undefined) {
+    const { sessions } = offboarded
+    io.note(`ended ${sessions} session${sessions === 1 ? '' : 's'} of ${escapeForDisplay(agent)}`)
+  } else if (offboarded && offboarded.cut_off.length > 0) {
     const { sessions, cut_off } = offboarded
     const who = cut_off.length === 1 ? 'one principal has' : `${cut_off.length} principals have`
     io.note(`ended ${sessions} session${sessions === 1 ? '' : 's'}: ${who} to sign in again`)
@@ -106,7 +124,6 @@ async function report(
     return
   }
   const { receiptText } = await import('../receipt-text.ts')
-  const { escapeForDisplay } = await import('../../lib/escape.ts')
   const said = () => {
     if (!('leases' in revoked)) return 'withdrawn'
     const { gone, remaining } = receiptText(revoked, { now: deps.clock.now() })

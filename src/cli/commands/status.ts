@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { BrokerClient } from '../../client/broker.ts'
-import { JitError } from '../../lib/errors.ts'
+import { type ErrorCode, JitError } from '../../lib/errors.ts'
 import type { ApprovalRequests } from '../../protocol/approval.ts'
 import type { Grant, GrantState } from '../../protocol/grant.ts'
 import type { Principal } from '../../protocol/principal.ts'
@@ -19,7 +19,7 @@ const WAITING: readonly GrantState[] = ['requested', 'pending', 'approved']
 export function registerStatus(program: Command, deps: Deps, exit: Exit): void {
   program
     .command('status')
-    .description('show my session, my live grants and what waits, with the time left')
+    .description('show my session, my live grants and sandboxes and what waits, with the time left')
     .option('--json', 'print one JSON object')
     .action(async (options: StatusOptions) => exit(await runStatus(options, deps)))
 }
@@ -27,8 +27,14 @@ export function registerStatus(program: Command, deps: Deps, exit: Exit): void {
 export async function runStatus(options: StatusOptions, deps: Deps): Promise<number> {
   const { connect } = await import('../connect.ts')
   const { client } = await connect(deps)
-  const [{ principal, session_expires_at, ceiling }, known, { requests, unacknowledged }] =
-    await Promise.all([client.whoami(), client.grants('mine'), approvalsOf(client)])
+  const { sandboxesOf, sandboxLines } = await import('../sandbox-text.ts')
+  const [whoami, known, sandboxes, { requests, unacknowledged }] = await Promise.all([
+    client.whoami(),
+    client.grants('mine'),
+    sandboxesOf(client, 'mine'),
+    approvalsOf(client),
+  ])
+  const { principal, session_expires_at, ceiling } = whoami
   const inState = (states: readonly GrantState[]) =>
     known
       .filter(({ state }) => states.includes(state))
@@ -36,8 +42,9 @@ export async function runStatus(options: StatusOptions, deps: Deps): Promise<num
   const grants = inState(LIVE)
   const pending = inState(WAITING)
   if (options.json) {
-    const status = { principal, session_expires_at, grants, pending, approvals: requests }
-    deps.io.out(JSON.stringify({ ...status, unacknowledged, ...(ceiling && { ceiling }) }))
+    const status = { principal, session_expires_at, grants, sandboxes, pending }
+    const others = { approvals: requests, unacknowledged, ...(ceiling && { ceiling }) }
+    deps.io.out(JSON.stringify({ ...status, ...others }))
     return 0
   }
   const { escapeForDisplay } = await import('../../lib/escape.ts')
@@ -50,6 +57,8 @@ export async function runStatus(options: StatusOptions, deps: Deps): Promise<num
   for (const line of ceilingLines(ceiling ?? {})) deps.io.out(escapeForDisplay(line))
   if (grants.length === 0) deps.io.out('no live grants')
   await printGrants(grants, { title: '', deps })
+  const view = { grants, now: deps.clock.now(), columns: deps.io.outColumns }
+  for (const line of sandboxLines(sandboxes, view)) deps.io.out(line)
   const asked = counted(pending.length, 'request of mine', 'requests of mine')
   await printGrants(pending, { title: `${asked}; once approved: jit exec --grant ID -- …`, deps })
   await printApprovals(requests, deps)
@@ -62,10 +71,13 @@ function nameOf({ kind, name, owner }: Principal): string {
   return kind === 'human' ? name : `${name} (${kind}${owner === undefined ? '' : ` of ${owner}`})`
 }
 
+const NOTHING_TO_APPROVE: readonly ErrorCode[] = ['denied', 'not_in_sandbox']
+
 /** Who may approve nothing has nothing that waits. */
 async function approvalsOf(client: BrokerClient): Promise<ApprovalRequests> {
   return client.approvals().catch((thrown: unknown) => {
-    if (JitError.from(thrown).code === 'denied') return { requests: [], unacknowledged: [] }
+    if (NOTHING_TO_APPROVE.includes(JitError.from(thrown).code))
+      return { requests: [], unacknowledged: [] }
     throw thrown
   })
 }
