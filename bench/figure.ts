@@ -1,18 +1,22 @@
 /** One line of the table: what was measured beside the least it could be, seen in the same run. */
 export interface Figure {
   readonly what: string
-  readonly unit: 'ms' | 'cycles/s' | 'MB'
+  readonly unit: 'ms' | 'cycles/s' | 'MB' | 'MB/s'
   readonly measured: number
   readonly floor: number
   readonly floorIs: string
-  /** What it has to reach: a least for `cycles/s`, a most for the others. */
+  /** What it has to reach: a least for rates, a most for the others. */
   readonly budget?: number
 }
 
 /** Whether a figure keeps its budget; `undefined` without one. */
 export function met({ unit, measured, budget }: Figure): boolean | undefined {
   if (budget === undefined) return undefined
-  return unit === 'cycles/s' ? measured >= budget : measured <= budget
+  return isRate(unit) ? measured >= budget : measured <= budget
+}
+
+function isRate(unit: Figure['unit']): boolean {
+  return unit.endsWith('/s')
 }
 
 const HEADER = ['', 'measured', 'floor', 'floor is', 'budget', '']
@@ -36,7 +40,7 @@ export function table(figures: readonly Figure[]): string {
 function cells(figure: Figure): string[] {
   const { what, unit, measured, floor, floorIs, budget } = figure
   const reached = met(figure)
-  const sign = unit === 'cycles/s' ? '≥' : '≤'
+  const sign = isRate(unit) ? '≥' : '≤'
   return [
     what,
     amount(measured, unit),

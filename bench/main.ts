@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { timeDecisions } from './decisions.ts'
 import { type Figure, met, table } from './figure.ts'
 import type { LoadResult } from './load.ts'
+import { timeMasking } from './masking.ts'
 import { memoryOf, memoryOfNode, mostMemory } from './memory.ts'
 import { type Ending, timeObligations } from './obligations.ts'
 import { alternate, type Program, runLoad } from './processes.ts'
@@ -32,6 +33,7 @@ const LOADS = {
 const RUNS = options.quick ? 10 : 50
 const LOAD_MS = options.quick ? 1500 : 8000
 const DECISIONS_MS = options.quick ? 300 : 2000
+const MASKING_MS = options.quick ? 200 : 1000
 /** How long the broker is left alone before it counts as idle. */
 const IDLE_MS = 2000
 
@@ -158,7 +160,12 @@ async function measure(): Promise<Figure[]> {
   const { profile } = options
   const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]
   await using stage = await setStage(flags)
-  return [...(await onStage(stage)), ...decisions(), ...obligations()]
+  return [
+    ...(await onStage(stage)),
+    ...decisions(),
+    ...obligations(),
+    ...(await timeMasking(MASKING_MS)),
+  ]
 }
 
 const figures = await measure()
