@@ -1,36 +1,42 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 
 /** Waits beside a sandbox to clear up after it. */
 export interface Caretaker {
-  /** It isn't needed: all is cleared already. */
-  dismiss(): void
+  /** Clears up now; resolves when that is done. Everything inside has ended. */
+  clear(): Promise<void>
 }
 
 /**
- * Starts a small process that removes what a sandbox left outside if this process is killed: it finds
- * out by the end of its input. What is removed is `folder` and those of `paths` that are still empty,
- * as bubblewrap made them.
+ * Starts a small process that removes what a sandbox leaves outside: it is told to, or finds that this
+ * process was killed by the end of its input. What is removed is `folder` and those of the noted paths
+ * that are still empty, as bubblewrap made them, once no sandbox needs them.
  * @param pid of bubblewrap: nothing is removed before it has ended
+ * @param note see `noteSandbox`
  */
 export function keepClear({
   script,
   pid,
   folder,
-  paths,
+  note,
 }: {
   script: string
   pid: number
   folder: string
-  paths: readonly string[]
+  note: string
 }): Caretaker {
-  const child = spawn('/bin/sh', [script, String(pid), folder, ...paths], {
+  const child = spawn('/bin/sh', [script, String(pid), folder, note], {
     stdio: ['pipe', 'ignore', 'ignore'],
     cwd: '/',
     env: { PATH: '/usr/bin:/bin' },
     detached: true,
   })
-  child.on('error', () => {})
+  const ended = once(child, 'exit').catch(() => {})
   child.stdin.on('error', () => {})
-  child.unref()
-  return { dismiss: () => void child.stdin.end('dismissed\n') }
+  return {
+    async clear() {
+      child.stdin.end()
+      await ended
+    },
+  }
 }

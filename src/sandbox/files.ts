@@ -5,7 +5,7 @@ import { JitError } from '../lib/errors.ts'
 import { pathsFrom } from '../lib/paths.ts'
 import { guardedIn, guardedInGit } from './guarded.ts'
 import type { Parts } from './parts.ts'
-import type { SandboxOptions } from './sandbox.ts'
+import type { Environment, SandboxOptions } from './sandbox.ts'
 import { readableTools } from './toolchains.ts'
 import { toolOf } from './tools.ts'
 
@@ -42,7 +42,6 @@ const SYSTEM_FILES = [
   '/etc/ssh',
   '/etc/ssl/private',
   '/etc/krb5.keytab',
-  '/etc/machine-id',
   '/sys/kernel/security',
   '/sys/kernel/debug',
 ]
@@ -51,7 +50,6 @@ const SYSTEM_FILES = [
  * The rules for a command: its repository is writable, what it needs to run is readable, and the home,
  * other people's and the machine's own data are hidden.
  * @param visible sockets to be bound in
- * @throws JitError `sandbox_unavailable` where the repository holds the home or the keystore
  */
 export function fileRules(
   options: Pick<SandboxOptions, 'command' | 'environment' | 'profile' | 'repository'> & {
@@ -61,11 +59,10 @@ export function fileRules(
 ): FileRules {
   const { command, environment, profile, repository, parts, visible } = options
   const root = realpathSync(repository?.root ?? command.directory)
-  const home = environment.HOME || userInfo().homedir
+  const home = homeOf(environment)
   const tool = toolOf(command.executable)
   const atHome = (paths: readonly string[]) => paths.map((path) => join(home, path))
   const secret = secretFolders(environment, home)
-  refuseAround(root, [home, ...secret])
   return {
     hidden: present([
       ...SYSTEM,
@@ -101,7 +98,7 @@ export function fileRules(
 }
 
 /** Where this program and others keep what signs a person in, wherever the variables point. */
-function secretFolders(environment: SandboxOptions['environment'], home: string): string[] {
+function secretFolders(environment: Environment, home: string): string[] {
   const { config, data, cache, runtime } = pathsFrom(environment)
   return [
     ...[config, data, cache, runtime].map((path) => dirname(path)),
@@ -122,7 +119,7 @@ function secretFolders(environment: SandboxOptions['environment'], home: string)
       'PGPASSFILE',
       'VAULT_TOKEN_FILE',
     ]
-      .map((name) => environment[name] ?? '')
+      .flatMap((name) => (environment[name] ?? '').split(':'))
       .filter((path) => path.startsWith('/')),
     join(home, '.ssh'),
   ]
@@ -134,18 +131,19 @@ function present(paths: readonly string[], ahead: readonly string[] = []): strin
   return [...new Set(found)]
 }
 
-/** A repository that holds the home (or is it) would make all of it writable. */
-function refuseAround(root: string, secrets: readonly string[]): void {
-  const inside = secrets.find((path) => {
-    const real = existsSync(path) ? realpathSync(path) : path
-    return root === '/' || real === root || real.startsWith(`${root}/`)
+/**
+ * A repository that holds the home, or is it, would make all of that writable.
+ * @throws JitError `sandbox_unavailable`
+ */
+export function refuseHomeIn(root: string, environment: Environment): void {
+  const home = homeOf(environment)
+  const real = existsSync(home) ? realpathSync(home) : home
+  if (root !== '/' && !`${real}/`.startsWith(`${root}/`)) return
+  throw new JitError('sandbox_unavailable', `${root} holds the home ${home}`, {
+    hint: 'what is in it would be writable: stand in a repository, or in a folder of its own',
   })
-  if (inside === undefined) return
-  throw new JitError(
-    'sandbox_unavailable',
-    `${root} holds ${inside}, which a sandbox must not reach`,
-    {
-      hint: 'stand in a repository, or in a folder of its own, and try again',
-    },
-  )
+}
+
+function homeOf(environment: Environment): string {
+  return environment.HOME || userInfo().homedir
 }

@@ -62,21 +62,27 @@ export function guardedInGit({ root, gitDir, commonDir, hooksPath }: SandboxRepo
   const modules = dirs.flatMap((dir) => submodules(join(dir, 'modules')))
   return [
     ...[...dirs, ...modules].flatMap((dir) => GIT_GUARDED.map((name) => join(dir, name))),
-    // Which folders git takes for its own.
-    ...[join(gitDir, 'commondir'), join(gitDir, 'gitdir')].filter(existsSync),
+    // Which folders git takes for its own, in each worktree.
+    ...[...dirs, ...folders(join(commonDir, 'worktrees'))]
+      .flatMap((dir) => [join(dir, 'commondir'), join(dir, 'gitdir')])
+      .filter(existsSync),
     ...(hooksPath ? [resolve(root, hooksPath)].filter((path) => path.startsWith(`${root}/`)) : []),
   ]
 }
 
 /** Folders of submodules: those with a HEAD, at any depth, as a submodule's name may hold slashes. */
 function submodules(folder: string, depth = 0): string[] {
-  if (depth > 4 || !existsSync(folder)) return []
+  if (depth > 4) return []
+  return folders(folder).flatMap((path) =>
+    existsSync(join(path, 'HEAD'))
+      ? [path, ...submodules(join(path, 'modules'), depth + 1)]
+      : submodules(path, depth + 1),
+  )
+}
+
+function folders(folder: string): string[] {
+  if (!existsSync(folder)) return []
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => join(folder, entry.name))
-    .flatMap((path) =>
-      existsSync(join(path, 'HEAD'))
-        ? [path, ...submodules(join(path, 'modules'), depth + 1)]
-        : submodules(path, depth + 1),
-    )
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { JitError } from '../lib/errors.ts'
@@ -33,6 +33,7 @@ export async function startInside({
   directory,
   environment,
   folder,
+  note,
   entered,
 }: {
   line: WrappedLine
@@ -40,6 +41,8 @@ export async function startInside({
   directory: string
   environment: Readonly<Record<string, string>>
   folder: string
+  /** See `noteSandbox`. */
+  note: string
   entered(): void
 }): Promise<Inside> {
   const filter = filterFile(folder)
@@ -50,6 +53,8 @@ export async function startInside({
     detached: true,
   })
   closeSync(filter)
+  const pid = child.pid ?? 0
+  const caretaker = keepClear({ script: parts.caretaker, pid, folder, note })
   const outcome = once(child, 'exit').then(([code, signal]) => toOutcome(code, signal))
   const [, , , ready] = child.stdio
   ready?.on('error', () => {})
@@ -58,30 +63,28 @@ export async function startInside({
     ready ? once(ready, 'data').then(() => undefined) : undefined,
   ])
   if (first) {
-    line.clear()
+    await caretaker.clear()
     throw new JitError('sandbox_unavailable', 'the sandbox could not be entered', {
       hint: 'what bubblewrap said stands above',
     })
   }
   entered()
   ready?.destroy()
-  const pid = child.pid ?? 0
-  const caretaker = keepClear({ script: parts.caretaker, pid, folder, paths: line.mountPoints })
+  let stopping: Promise<void> | undefined
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      // The first process of its PID namespace: the kernel ends all others with it, and it last.
+      const [init] = childrenOf(pid)
+      process.kill(init ?? pid, 'SIGKILL')
+      await outcome
+    }
+    await caretaker.clear()
+  }
   return {
     pid,
     outcome,
     signal: (name) => signalInside(pid, name),
-    async stop() {
-      if (child.exitCode === null && child.signalCode === null) {
-        // The first process of its PID namespace: the kernel ends all others with it, and it last.
-        const [init] = childrenOf(pid)
-        process.kill(init ?? pid, 'SIGKILL')
-        await outcome
-      }
-      line.clear()
-      rmSync(folder, { recursive: true, force: true })
-      caretaker.dismiss()
-    },
+    stop: () => (stopping ??= stop()),
   }
 }
 

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 import type { Command } from '../protocol/request.ts'
 import { sandboxEnvironment } from './environment.ts'
-import { type FileRules, fileRules } from './files.ts'
+import { type FileRules, fileRules, refuseHomeIn } from './files.ts'
 import { startInside } from './inside.ts'
+import { type Note, noteSandbox } from './notes.ts'
 import { findParts, type Parts } from './parts.ts'
 import { type DomainProxy, openDomainProxy, type Refused } from './proxy.ts'
 
@@ -92,11 +93,15 @@ export async function startSandbox(options: SandboxOptions): Promise<RunningSand
   chmodSync(options.folder, 0o700)
   const token = randomBytes(16).toString('hex')
   const socket = join(options.folder, 'proxy.sock')
-  const rules = fileRules({ ...options, parts, visible: [options.link, socket] })
+  const root = writableRoot(options)
+  refuseHomeIn(root, options.environment)
+  const note = noteSandbox({ ...options, root, repository: options.repository })
   const proxy = await openDomainProxy({ ...options, socket, token })
   try {
-    return await start({ options, wrap, parts, rules, proxy, socket, token })
+    const rules = fileRules({ ...options, parts, visible: [options.link, socket] })
+    return await start({ options, wrap, parts, rules, note, proxy, socket, token })
   } catch (error) {
+    note.drop()
     await proxy.close()
     rmSync(options.folder, { recursive: true, force: true })
     throw error
@@ -113,6 +118,7 @@ async function start({
   wrap,
   parts,
   rules,
+  note,
   proxy,
   socket,
   token,
@@ -121,6 +127,7 @@ async function start({
   wrap: Promise<typeof import('./wrap.ts')>
   parts: Parts
   rules: FileRules
+  note: Note
   proxy: DomainProxy
   socket: string
   token: string
@@ -137,6 +144,7 @@ async function start({
     wrapCommand({ ...options, root: writableRoot(options), parts, rules }),
     options.domains,
   ])
+  note.add(line.mountPoints)
   const inside = await startInside({
     line,
     parts,
@@ -149,6 +157,7 @@ async function start({
       JIT_ENTRY_RELAYS: `${LINK_PORT} ${options.link}\n${PROXY_PORT} ${socket}`,
     },
     folder: options.folder,
+    note: note.path,
     entered: () => rmSync(options.link, { force: true }),
   })
   return {

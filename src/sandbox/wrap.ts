@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import {
-  cleanupBwrapMountPoints,
   linuxGetCwdMandatoryDenyPaths,
   wrapCommandWithSandboxLinux,
 } from '@anthropic-ai/sandbox-runtime/dist/sandbox/linux-sandbox-utils.js'
@@ -18,8 +17,6 @@ export interface WrappedLine {
   readonly line: string
   /** What bubblewrap makes outside, to mount on: names that don't exist yet and may not be made. */
   readonly mountPoints: readonly string[]
-  /** Removes them, once the sandbox has ended. */
-  clear(): void
 }
 
 /**
@@ -41,6 +38,7 @@ export async function wrapCommand({
 }): Promise<WrappedLine> {
   const guarded = new Set(rules.guarded)
   using _ = standingIn(root, folder)
+  using _own = withoutExitListener()
   for (const path of linuxGetCwdMandatoryDenyPaths()) guarded.add(path)
   const mountPoints = [
     ...new Set([...guarded].map(firstAbsent).filter((path) => path !== undefined)),
@@ -65,7 +63,19 @@ export async function wrapCommand({
     mandatoryDenySearchDepth: SEARCH_DEPTH,
     seccompConfig: { applyPath: parts.entry },
   })
-  return { line: withOwnNamespaces(line), mountPoints, clear: () => cleanupBwrapMountPoints() }
+  return { line: withOwnNamespaces(line), mountPoints }
+}
+
+/** The runtime would remove its mount points when this process exits, also those that another sandbox needs. */
+function withoutExitListener(): Disposable {
+  const before = process.listeners('exit')
+  return {
+    [Symbol.dispose]() {
+      for (const listener of process.listeners('exit')) {
+        if (!before.includes(listener)) process.off('exit', listener)
+      }
+    },
+  }
 }
 
 function standingIn(root: string, folder: string): Disposable {

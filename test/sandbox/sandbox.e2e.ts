@@ -11,9 +11,8 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { MISSING, SKIPPED } from './missing.ts'
 import { results, setStage, supervise } from './stage.ts'
-
-const MISSING = ['bwrap', 'socat', 'rg'].filter((name) => spawnSync('which', [name]).status !== 0)
 
 /** Prints what became of an attempt. */
 const TRY = `
@@ -21,7 +20,7 @@ try() { name=$1; shift; if "$@" >/dev/null 2>&1; then echo "$name: done"; else e
 make() { mkdir -p "$(dirname "$1")" && echo planted >"$1"; }
 `
 
-describe.skipIf(MISSING.length > 0 && !process.env.CI)(
+describe.skipIf(SKIPPED)(
   `needs bubblewrap, socat and ripgrep (missing: ${MISSING.join(', ') || 'none'})`,
   { concurrent: true },
   () => {
@@ -43,6 +42,7 @@ describe.skipIf(MISSING.length > 0 && !process.env.CI)(
         '.git/hooks/pre-commit',
         '.git/config',
         '.git/config.worktree',
+        '.git/commondir',
         '.jit.yaml',
         '.github/workflows/ci.yml',
         '.github/workflows/new.yml',
@@ -339,6 +339,71 @@ describe.skipIf(MISSING.length > 0 && !process.env.CI)(
           expect(left()).toEqual([])
         }),
       )
+    })
+
+    test('of two sandboxes in a repository, one that ends uncovers nothing in the other', async () => {
+      const stage = setStage()
+      const runtime = (name: string) => ({ ...stage, runtime: join(stage.runtime, name) })
+      const first = supervise(runtime('first'), 'echo ready; sleep 60')
+      await Promise.all([first.started, first.shows('ready')])
+      const second = supervise(
+        runtime('second'),
+        `${TRY} echo ready; until [ -e go ]; do sleep 0.02; done; try plant make .envrc; try direct make .git/commondir`,
+      )
+      await Promise.all([second.started, second.shows('ready')])
+      first.process.send({ stop: true })
+      await first.done
+      writeFileSync(join(stage.repository, 'go'), '')
+      expect(results((await second.done).output)).toEqual({ plant: 'refused', direct: 'refused' })
+      expect(readdirSync(stage.repository).sort()).toEqual(['.git', 'go'])
+      expect(existsSync(join(stage.repository, '.git/commondir'))).toBe(false)
+    })
+
+    test('a linked worktree is worked in, and the repository behind it stays as it was', async () => {
+      const stage = setStage()
+      const git = (...args: string[]) =>
+        spawnSync('git', [
+          '-C',
+          stage.repository,
+          '-c',
+          'user.name=a',
+          '-c',
+          'user.email=a@b.c',
+          ...args,
+        ])
+      git('commit', '-q', '--allow-empty', '-m', 'first')
+      git('worktree', 'add', '-q', '../linked')
+      const root = join(stage.home, 'linked')
+      const common = join(stage.repository, '.git')
+      const { output } = await supervise(
+        stage,
+        [
+          TRY,
+          'try commit git -c user.name=a -c user.email=a@b.c commit -q --allow-empty -m second',
+          `try hooks make ${common}/hooks/post-commit`,
+          `try config make ${common}/config`,
+          `try commondir make ${common}/commondir`,
+          `try "own commondir" make ${common}/worktrees/linked/commondir`,
+          'try pointer make .git',
+          'try other make ../shop/README',
+        ].join('\n'),
+        {
+          command: { argv: ['bash'], directory: root, executable: '/bin/bash' },
+          repository: { root, gitDir: join(common, 'worktrees/linked'), commonDir: common },
+        },
+      ).done
+      expect(results(output)).toEqual({
+        commit: 'done',
+        hooks: 'refused',
+        config: 'refused',
+        commondir: 'refused',
+        'own commondir': 'refused',
+        pointer: 'refused',
+        // In the empty home of the sandbox.
+        other: 'done',
+      })
+      expect(existsSync(join(stage.repository, 'README'))).toBe(false)
+      expect(String(git('log', '--format=%s', 'linked').stdout)).toBe('second\nfirst\n')
     })
 
     test('a repository that holds the home is refused', async () => {

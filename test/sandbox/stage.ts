@@ -62,12 +62,12 @@ const PROFILE = { readable: [], writable: [], hidden: [], readOnly: [], environm
 export function supervise(
   { home, repository, runtime }: Stage,
   script: string,
-  more: Partial<SandboxOptions> & { argv?: string[] } = {},
+  more: Partial<SandboxOptions> = {},
 ): Supervised {
   mkdirSync(runtime, { recursive: true, mode: 0o700 })
   const options: SandboxOptions = {
     command: {
-      argv: more.argv ?? ['bash', '-c', script],
+      argv: ['bash', '-c', script],
       directory: repository,
       executable: '/bin/bash',
     },
@@ -79,6 +79,7 @@ export function supervise(
     folder: runtime,
     broker: 'https://broker.example.com',
     ...more,
+    ...(more.command && { command: { ...more.command, argv: ['bash', '-c', script] } }),
   }
   const child = fork(join(import.meta.dirname, 'supervisor.ts'), [JSON.stringify(options)], {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
