@@ -14,6 +14,7 @@ import type { LoadResult } from './load.ts'
 import { timeMasking } from './masking.ts'
 import { memoryOf, memoryOfNode, mostMemory } from './memory.ts'
 import { type Ending, timeObligations } from './obligations.ts'
+import { timePostgresPort } from './postgres-port.ts'
 import { alternate, type Program, runLoad } from './processes.ts'
 import { JIT, type Stage, setStage } from './stage.ts'
 import { quantile } from './statistics.ts'
@@ -34,6 +35,7 @@ const RUNS = options.quick ? 10 : 50
 const LOAD_MS = options.quick ? 1500 : 8000
 const DECISIONS_MS = options.quick ? 300 : 2000
 const MASKING_MS = options.quick ? 200 : 1000
+const PORT_RUNS = options.quick ? 2 : 7
 /** How long the broker is left alone before it counts as idle. */
 const IDLE_MS = 2000
 
@@ -151,6 +153,7 @@ async function onStage(stage: Stage): Promise<Figure[]> {
   return [
     ...started,
     ...result,
+    ...(await timePostgresPort(stage.postgres, PORT_RUNS)),
     { what: 'broker, idle', measured: idle, ...memory, budget: MEMORY_MB.idle },
     { what: 'broker, under load', measured: most, ...memory, budget: MEMORY_MB.load },
   ]
