@@ -5,7 +5,7 @@ import {
   type SandboxLine,
   type SandboxOpening,
 } from '../../src/client/sandbox-line.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import type { SandboxServerMessage } from '../../src/protocol/sandbox.ts'
 import type { Harness, TestClient } from './harness.ts'
 
@@ -19,9 +19,9 @@ const NOTHING: SandboxOpening = {
 export function sandboxOf(
   { url }: Pick<Harness, 'url'>,
   client: TestClient,
-  open: Partial<SandboxOpening> & { signal?: AbortSignal } = {},
+  open: Partial<SandboxOpening> & { signal?: AbortSignal; clock?: Clock } = {},
 ): Promise<SandboxLine> {
-  const { signal = new AbortController().signal, ...asked } = open
+  const { signal = new AbortController().signal, clock = systemClock, ...asked } = open
   const authorizer = {
     headers: async ({ method, url: to }: { method: string; url: URL }) =>
       client.headers(method, to.pathname),
@@ -29,7 +29,7 @@ export function sandboxOf(
   return openSandboxLine({
     broker: url,
     authorizer,
-    clock: systemClock,
+    clock,
     open: { ...NOTHING, ...asked },
     signal,
   })

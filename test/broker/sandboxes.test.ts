@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/lib/clock.ts'
 import { LIFELINE_CLOSE } from '../../src/protocol/lifeline.ts'
 import type { Sandbox } from '../../src/protocol/sandbox.ts'
 import { Harness, type HarnessOptions, request, type TestClient } from './harness.ts'
@@ -217,6 +218,40 @@ describe('the end of its session', () => {
     expect((await lost.ended).reason).toMatch(/policy/)
     expect(entries('sandbox.ended')).toMatchObject([{ by: 'policy', sandbox: lost.sandbox.id }])
     expect((await listed(agent)).map(({ id }) => id)).toEqual([kept.sandbox.id])
+  })
+})
+
+describe('a supervisor', () => {
+  test('knows by itself when the time of its session is over', async () => {
+    const agent = await harness.delegated(await harness.client())
+    // Two hours less 200 ms from now, by its own clock.
+    const clock = { ...systemClock, now: () => Date.now() + 2 * 3_600_000 - 200 }
+    const line = await sandboxOf(harness, agent, { clock })
+    expect(await line.ended).toEqual({ reason: 'the time of its session is over' })
+  })
+
+  test('that gives up while it opens leaves no connection', async () => {
+    const agent = await harness.agent('claude')
+    const gone = new AbortController()
+    const opening = sandboxOf(harness, agent, { signal: gone.signal })
+    gone.abort(new Error('no'))
+    await expect(opening).rejects.toThrow('no')
+    await expect(sandboxOf(harness, agent, { signal: gone.signal })).rejects.toThrow('no')
+  })
+
+  test('whose line was lost finds it ended when it comes back', async () => {
+    const agent = await harness.agent('claude')
+    const line = await sandboxOf(harness, agent)
+    const other = await RawSandboxLine.open(harness, agent)
+    other.send({ type: 'reopen', sandbox: line.sandbox.id })
+    await other.next()
+    expect(await line.ended).toMatchObject({ reason: expect.any(String) })
+    other.send({ type: 'close' })
+    expect(await other.closed).toBe(LIFELINE_CLOSE.done)
+    const late = await RawSandboxLine.open(harness, agent)
+    late.send({ type: 'reopen', sandbox: line.sandbox.id })
+    expect(await late.next()).toMatchObject({ problem: { code: 'grant_ended' } })
+    expect(await late.closed).toBe(LIFELINE_CLOSE.done)
   })
 })
 
