@@ -19,10 +19,11 @@ export interface Pipe {
 /**
  * Makes pipes as pipe(2) does. Node has no call for it, and what it gives a child instead are sockets,
  * which a command can't open again: `> /dev/stdout` fails there. So these are FIFOs without a name.
- * @returns nothing where the system has no mkfifo(1)
+ * @returns nothing where that isn't possible: no mkfifo(1), or nowhere to put them
  */
 export async function makePipes(count: number): Promise<Pipe[] | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'jit-'))
+  const folder = await mkdtemp(join(tmpdir(), 'jit-')).catch(() => undefined)
+  if (folder === undefined) return undefined
   try {
     const paths = Array.from({ length: count }, (_, at) => join(folder, String(at)))
     await run('mkfifo', ['-m', '600', ...paths])
