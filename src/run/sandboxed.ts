@@ -70,7 +70,12 @@ export async function runSandboxed(command: SandboxedCommand): Promise<SandboxEn
   const signal = AbortSignal.any([command.signal, givenUp.signal])
   const place = makePlace(command.runtime)
   const route = new LateRoute()
-  const ports = sandboxPorts({ linkPort: LINK_PORT, folder: place.shared, route: route.set })
+  const ports = sandboxPorts({
+    linkPort: LINK_PORT,
+    socket: join(place.folder, 'http'),
+    folder: place.shared,
+    route: route.set,
+  })
   const parts = { broker, authorizer, clock }
   const line = openSandboxLine({ ...parts, open: command.opening, signal })
   const link = openLink({ ...parts, socket: place.socket, ports, waits: progress.waits })

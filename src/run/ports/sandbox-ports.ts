@@ -1,7 +1,5 @@
 import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
-import { join } from 'node:path'
 import { isLoopback } from '../../lib/address.ts'
 import { createAuthority } from './authority.ts'
 import type { HttpPort } from './http-port.ts'
@@ -11,10 +9,9 @@ import { openPorts, type Ports, type Way } from './ports.ts'
 interface Options {
   /** Of the link, inside: PostgreSQL is spoken there as well. */
   readonly linkPort: number
-  /**
-   * For the HTTP port's socket and for the certificates (`authorities-*.pem`) that commands inside
-   * trust, which have to be readable there.
-   */
+  /** Path of the HTTP port's Unix socket, where the sandbox can't go. */
+  readonly socket: string
+  /** For the certificates that commands inside trust: readable there. */
   readonly folder: string
   /** Which hosts the sandbox's own proxy is to hand to which Unix socket, from now on. */
   readonly route: (sockets: ReadonlyMap<string, string>) => void
@@ -26,15 +23,13 @@ export function sandboxPorts(options: Options): Ports {
 }
 
 class SandboxWay implements Way {
-  /** The socket lies where this user alone can go, and the sandbox can't. */
+  /** Only the supervisor's own proxy gets to the socket. */
   readonly password = undefined
   readonly #options: Options
-  readonly #socket: string
   #server: Promise<Server> | undefined
 
   constructor(options: Options) {
     this.#options = options
-    this.#socket = join(options.folder, 'http.sock')
   }
 
   async postgres(): Promise<{ host: string; port: number }> {
@@ -53,7 +48,7 @@ class SandboxWay implements Way {
   }
 
   changed(urls: readonly URL[]): void {
-    this.#options.route(new Map(urls.map(({ hostname }) => [hostname, this.#socket])))
+    this.#options.route(new Map(urls.map(({ hostname }) => [hostname, this.#options.socket])))
   }
 
   async close(): Promise<void> {
@@ -65,9 +60,8 @@ class SandboxWay implements Way {
   }
 
   async #listen(to: HttpPort): Promise<Server> {
-    mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 })
     const server = createServer((socket) => to.accept(socket))
-    server.listen(this.#socket)
+    server.listen(this.#options.socket)
     await once(server, 'listening')
     return server
   }

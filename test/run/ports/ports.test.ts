@@ -52,12 +52,16 @@ describe('credentials for a command', () => {
   })
 })
 
+function openedFor(route: (sockets: ReadonlyMap<string, string>) => void): Ports {
+  return sandboxPorts({ linkPort: 7421, socket: join(folder, 'http'), folder, route })
+}
+
 describe('in a sandbox', () => {
   const routes: ReadonlyMap<string, string>[] = []
   let ports: Ports
   beforeEach(() => {
     routes.length = 0
-    ports = sandboxPorts({ linkPort: 7421, folder, route: (sockets) => routes.push(sockets) })
+    ports = openedFor((sockets) => routes.push(sockets))
   })
   afterEach(() => ports.close())
 
@@ -96,6 +100,6 @@ describe('in a sandbox', () => {
     expect(env).not.toHaveProperty('NO_PROXY')
     await ports.close()
     expect(readdirSync(folder)).toEqual([])
-    ports = sandboxPorts({ linkPort: 7421, folder, route: () => {} })
+    ports = openedFor(() => {})
   })
 })
