@@ -13,8 +13,16 @@ export const CEILING_HINT =
   'only your owner can give you more, by handing a session on anew; or ask for less'
 
 /** Policy says no, whatever was got first, or the session's ceiling does. */
-export function requestDenied({ message, hint }: { message: string; hint: string }): JitError {
-  return new JitError('denied', message, { hint })
+export function requestDenied({
+  message,
+  hint,
+  grant,
+}: {
+  message: string
+  hint: string
+  grant?: string
+}): JitError {
+  return new JitError('denied', message, { hint, ...(grant === undefined ? {} : { grant }) })
 }
 
 /** Nobody wanted it in time. */

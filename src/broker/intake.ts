@@ -147,7 +147,8 @@ export class Intake {
     if (assessment.kind === 'denied') {
       const decided = this.#decided(session, asked, assessment)
       if (!before) await ledger.grants.record(decided, [], config.limits)
-      throw requestDenied(this.#parts.decider.explain(request, assessment))
+      const denial = this.#parts.decider.explain(request, assessment)
+      throw requestDenied({ ...denial, grant: asked.id })
     }
     if (before) throw grantEnded(before.row.id)
     const nothing = { obligation: { approvals: [] }, wantedBy: [] }

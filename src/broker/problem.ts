@@ -48,6 +48,7 @@ export function problemOf(error: JitError): Problem {
     code: error.code,
     detail: error.code === 'internal' ? 'the broker failed; its log says more' : error.message,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...(error.grant === undefined ? {} : { grant: error.grant }),
     ...(error.signIn && {
       max_age: error.signIn.max_age,
       acr_values: [...error.signIn.acr_values],

@@ -24,6 +24,7 @@ export function problemError(problem: Problem): JitError {
   const hint = problem.hint ?? hintOf(code)
   return new JitError(code, escapeForDisplay(problem.detail || problem.title), {
     ...(hint === undefined ? {} : { hint: escapeForDisplay(hint) }),
+    ...(problem.grant === undefined ? {} : { grant: problem.grant }),
     ...(code === 'insufficient_user_authentication' && { signIn: signInOf(problem) }),
   })
 }

@@ -66,7 +66,7 @@ export class JitError extends Error {
   readonly hint: string | undefined
   /** With `insufficient_user_authentication` alone. */
   readonly signIn: WantedSignIn | undefined
-  /** With `approval_pending` alone: the request to go on with. */
+  /** With `approval_pending`: the request to go on with; with `denied`, where it has one, the one to explain. */
   readonly grant: string | undefined
 
   constructor(

@@ -75,6 +75,18 @@ describe('GET /v1/policy/explain', () => {
     ])
   })
 
+  test('explains what was asked ahead and denied, by the id that the denial names', async () => {
+    const dev = await person('dev')
+    const claimed = { repository: '', branch: 'elsewhere', commit: '', dirty: false }
+    const details = request({ environment: 'prod', targets: ['vault'], claimed })
+    const asked = { key: crypto.randomUUID(), details }
+    const { status, body } = await dev.call('POST', '/v1/grants', asked)
+    expect({ status, code: body.code }).toEqual({ status: 403, code: 'denied' })
+    const { today, recorded } = await explained(dev, body.grant)
+    expect(today?.decision).toBe('deny')
+    expect(recorded).toMatchObject([{ event: 'grant.denied' }])
+  })
+
   test('counts the approvals that are there', async () => {
     const dev = await person('dev')
     const dana = await person('dana', ['oncall'])

@@ -212,7 +212,7 @@ describe('jit mcp, at a development control plane', () => {
     const events = await auditLog()
     const opened = events.find(({ event, agent }) => event === 'session.opened' && agent)
     expect(opened).toMatchObject({ agent: 'test-client' })
-    const { session } = opened ?? {}
+    const session = opened?.session
     const kinds = events.flatMap((one) => (one.grant && one.principal ? [one.principal.kind] : []))
     expect(new Set(kinds)).toEqual(new Set(['agent']))
     expect(events.findLast((one) => one.session === session)).toMatchObject({

@@ -480,10 +480,16 @@ describe('the other tools', () => {
   })
 
   test('request_access says why not', async () => {
-    const denied = problem('denied', 403, 'forbidden by policy prod-no')
-    broker.behaviour.http = () => ({ status: 403, body: denied })
-    const { data, failed } = await call(await open(), 'request_access', asked)
-    expect({ data, failed }).toMatchObject({ failed: true, data: { outcome: 'denied' } })
+    const denied = { ...problem('denied', 403, 'forbidden by policy no'), grant: broker.grant }
+    const explained = { grant: broker.grant, environment: 'dev', task: 'deploy', recorded: [] }
+    broker.behaviour.http = ({ route }) =>
+      route.startsWith('GET') ? { body: explained } : { status: 403, body: denied }
+    const { data, failed, text } = await call(await open(), 'request_access', asked)
+    expect({ data, failed }).toMatchObject({
+      failed: true,
+      data: { outcome: 'denied', grant: broker.grant },
+    })
+    expect(text).toContain('nothing can be said')
   })
 
   test('list_access lists what is held and what waits', async () => {

@@ -39,6 +39,8 @@ const ONE_PLACE: Readonly<Record<string, RegExp>> = {
   'node:sqlite': /^(broker\/store\/sqlite|dev\/provider-store)\.ts$/,
   'oidc-provider': /^dev\//,
   'openid-client': /^auth\//,
+  '@modelcontextprotocol/sdk/server/index.js': /^cli\/mcp\/server\.ts$/,
+  '@modelcontextprotocol/sdk/types.js': /^cli\/mcp\/(server|stdio)\.ts$/,
 }
 
 interface Import {

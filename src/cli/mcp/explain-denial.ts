@@ -1,6 +1,7 @@
+import type { JitError } from '../../lib/errors.ts'
 import { escapeForDisplay } from '../../lib/escape.ts'
 import { grantExplanationLines } from '../explanation-text.ts'
-import type { Answer } from './answer.ts'
+import { type Answer, failureOf } from './answer.ts'
 import type { Call } from './call.ts'
 
 /**
@@ -21,4 +22,19 @@ export async function explainDenial({ grant }: { grant: string }, call: Call): P
       explanation: lines,
     },
   }
+}
+
+/**
+ * A denial with its explanation, where there is one.
+ * @param grant what it was said of, where the error doesn't name it
+ * @throws the error, if it is none
+ */
+export async function denialOf(
+  error: JitError,
+  call: Call,
+  grant: string | undefined = error.grant,
+): Promise<Answer> {
+  if (error.code !== 'denied' || grant === undefined) throw error
+  const why = await explainDenial({ grant }, call).catch(() => undefined)
+  return failureOf(error, { grant, lines: why?.lines })
 }

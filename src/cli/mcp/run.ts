@@ -7,9 +7,9 @@ import type { ClaimedContext, Command } from '../../protocol/request.ts'
 import { runElevated } from '../../run/elevated.ts'
 import type { Deps } from '../deps.ts'
 import { grantRequest, redemption } from '../elevation-request.ts'
-import { type Answer, failureOf } from './answer.ts'
+import type { Answer } from './answer.ts'
 import { type Call, standingIn } from './call.ts'
-import { explainDenial } from './explain-denial.ts'
+import { denialOf } from './explain-denial.ts'
 import { askOptions, type RunInput } from './input.ts'
 import { Patience } from './patience.ts'
 import { pendingAnswer, tellPerson } from './pending.ts'
@@ -107,10 +107,8 @@ async function attempt(
     const { leftWaiting } = patience
     if (leftWaiting) return { kind: 'pending', pending: leftWaiting }
     if (patience.declined && running.grant) await withdraw(running.grant, call).catch(() => {})
-    const error = JitError.from(thrown)
-    if (error.code !== 'denied' || running.grant === undefined) throw error
-    const why = await explainDenial({ grant: running.grant }, call).catch(() => undefined)
-    return { kind: 'answer', answer: failureOf(error, { grant: running.grant, lines: why?.lines }) }
+    const answer = await denialOf(JitError.from(thrown), call, running.grant)
+    return { kind: 'answer', answer }
   }
 }
 
