@@ -101,7 +101,8 @@ export function fileRules(
 function secretFolders(environment: Environment, home: string): string[] {
   const { config, data, cache, runtime } = pathsFrom(environment)
   return [
-    ...[config, data, cache, runtime].map((path) => dirname(path)),
+    // This program's own stay hidden where a profile opens what they lie in.
+    ...[config, data, cache, runtime].flatMap((path) => [dirname(path), path]),
     ...[
       'XDG_STATE_HOME',
       'GNUPGHOME',

@@ -83,10 +83,15 @@ describe.skipIf(SKIPPED)(
         'other.txt',
       ]
       mkdirSync(join(repository, 'kept'))
+      writeFileSync(join(repository, '.env'), 'SECRET')
+      mkdirSync(join(repository, 'private'))
+      writeFileSync(join(repository, 'private/key'), 'SECRET')
       const script = [
         TRY,
         ...planted.map((path) => `try "plant ${path.replaceAll(/[./]/g, '_')}" make ${path}`),
         ...hidden.map((path) => `try "read ${path.replaceAll(/[./]/g, '_')}" cat ~/${path}`),
+        'echo "private: $(cat .env private/* 2>/dev/null)"',
+        'try "move private" mv private public',
         'try "move git" mv .git .git2',
         'try "move workflows" mv .github .gh',
         'try "write repository" make src/new.ts',
@@ -116,28 +121,30 @@ describe.skipIf(SKIPPED)(
         profile: {
           readable: [join(home, 'notes')],
           writable: [],
-          hidden: [],
+          hidden: [join(repository, '.env'), join(repository, 'private')],
           readOnly: ['kept'],
           environment: [],
         },
       }).done
-      const { home: listed, tmp, ...tried } = results(output)
+      const { home: listed, tmp, private: own, ...tried } = results(output)
       const done = Object.keys(tried)
         .filter((name) => tried[name] === 'done')
         .sort()
       expect(done).toEqual(['commit', 'read notes', 'use home', 'use tmp', 'write repository'])
-      expect(Object.keys(tried)).toHaveLength(planted.length + hidden.length + 16)
+      expect(Object.keys(tried)).toHaveLength(planted.length + hidden.length + 17)
       expect(
         listed
           ?.trim()
           .split(' ')
           .filter((name) => !['.cache', 'notes', 'shop'].includes(name)),
       ).toEqual([])
+      expect(own).toBe('')
       // The way to the repository alone.
       expect(tmp).toBe('1')
       // Outside, the repository holds what was written, and nothing that was mounted on.
       expect(readFileSync(join(repository, 'src/new.ts'), 'utf8')).toBe('planted\n')
       expect(readdirSync(repository).sort()).toEqual([
+        '.env',
         '.git',
         '.githooks',
         '.github',
@@ -145,6 +152,7 @@ describe.skipIf(SKIPPED)(
         'etc',
         'kept',
         'packages',
+        'private',
         'src',
         'ssh',
       ])
