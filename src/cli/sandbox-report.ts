@@ -26,7 +26,8 @@ export function sandboxReport(
   const aside = (text: string) => say(io.style.dim(`  ${text}`))
   return {
     started({ expires_at, domains, refused }, leftOut) {
-      const left = formatDuration((Date.parse(expires_at) - clock.now()) / 1000)
+      const minutes = Math.ceil((Date.parse(expires_at) - clock.now()) / 60_000)
+      const left = formatDuration(minutes * 60)
       const parts = [`${agent} in a sandbox`, `up to ${left}`, reach(domains)]
       say(`${io.style.blue(symbols.asks)} ${parts.join(symbols.between)}`)
       if (refused.length > 0) warn(`policy lets it reach no ${list(refused)}`)
