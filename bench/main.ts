@@ -16,6 +16,7 @@ import { memoryOf, memoryOfNode, mostMemory } from './memory.ts'
 import { type Ending, timeObligations } from './obligations.ts'
 import { timePostgresPort } from './postgres-port.ts'
 import { alternate, type Program, runLoad } from './processes.ts'
+import { timeSandboxStart } from './sandbox-start.ts'
 import { JIT, type Stage, setStage } from './stage.ts'
 import { quantile } from './statistics.ts'
 
@@ -154,6 +155,7 @@ async function onStage(stage: Stage): Promise<Figure[]> {
     ...started,
     ...result,
     ...(await timePostgresPort(stage.postgres, PORT_RUNS)),
+    ...(await timeSandboxStart(stage, RUNS)),
     { what: 'broker, idle', measured: idle, ...memory, budget: MEMORY_MB.idle },
     { what: 'broker, under load', measured: most, ...memory, budget: MEMORY_MB.load },
   ]
