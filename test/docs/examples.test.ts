@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { vocabularyOf } from '../../src/broker/config/config.ts'
 import { loadConfig, parseConfig } from '../../src/broker/config/load.ts'
+import { parseClientConfig } from '../../src/cli/config-document.ts'
 import { parseProfiles } from '../../src/context/profile.ts'
 import { loadPolicies, parsePolicies } from '../../src/policy/load.ts'
 import { targetKinds } from '../../src/targets/kinds.ts'
@@ -47,7 +48,12 @@ describe('what the docs show', () => {
   })
 
   it.each(marked('yaml profile'))('$where is a .jit.yaml', async ({ text, where }) => {
-    expect((await parseProfiles(text, where)).profiles.size).toBeGreaterThan(0)
+    const { profiles, sandbox } = await parseProfiles(text, where)
+    expect(profiles.size > 0 || sandbox !== undefined).toBe(true)
+  })
+
+  it.each(marked('yaml config'))('$where is a config.yaml', ({ text, where }) => {
+    expect(parseClientConfig(text, where)).not.toEqual({})
   })
 
   it.each(marked('cedar'))('$where are policies', async ({ text, where }) => {
