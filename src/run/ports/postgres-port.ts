@@ -36,6 +36,12 @@ interface Lease {
   readonly sessions: Set<PostgresSession>
 }
 
+/** A connection, and whether it is still there. */
+interface Guest {
+  readonly client: Duplex
+  readonly gone: AbortSignal
+}
+
 type Session = Extract<Startup, { kind: 'session' }>
 
 /**
@@ -88,52 +94,57 @@ export class PostgresPort {
   }
 
   async #serve(client: Duplex): Promise<void> {
-    const startup = await this.#readStartup(client)
-    if (startup.kind === 'session') return this.#serveSession(client, startup)
+    const gone = new AbortController()
+    client.once('close', () => gone.abort(new Refusal('08006', 'closed')))
+    const guest = { client, gone: gone.signal }
+    const startup = await this.#readStartup(guest)
+    if (startup.kind === 'session') return this.#serveSession(guest, startup)
     const found = this.#keys.find(startup.key)
     if (found) await cancel(found.upstream, found.key, AbortSignal.timeout(CANCEL_WITHIN))
     // Known or not, PostgreSQL closes without a word.
     closeWith(Buffer.alloc(0), client)
   }
 
-  async #readStartup(client: Duplex): Promise<Startup> {
+  async #readStartup({ client, gone }: Guest): Promise<Startup> {
     if (this.#starting >= MAX_STARTING) throw new Refusal('53300', 'too many connections start')
     this.#starting += 1
     try {
-      return await readStartup(client, this.#within(client, STARTUP_WITHIN))
+      return await readStartup(client, this.#within(gone, STARTUP_WITHIN))
     } finally {
       this.#starting -= 1
     }
   }
 
-  async #serveSession(client: Duplex, { version, parameters }: Session): Promise<void> {
+  async #serveSession(guest: Guest, { version, parameters }: Session): Promise<void> {
+    const { client, gone } = guest
     const lease = this.#leaseOf(parameters)
     lease.connections += 1
-    client.once('close', () => {
+    gone.addEventListener('abort', () => {
       lease.connections -= 1
     })
-    const signal = AbortSignal.any([lease.ended.signal, this.#within(client, SIGN_IN_WITHIN)])
+    const signal = AbortSignal.any([lease.ended.signal, this.#within(gone, SIGN_IN_WITHIN)])
     const answer = await signIn(lease.upstream, { version, parameters }, signal).catch((thrown) => {
       throw named(thrown, lease.target)
     })
     if ('refused' in answer) closeWith(encodeAll(answer.refused), client)
-    else this.#pass(client, lease, answer)
+    else this.#pass(guest, lease, answer)
   }
 
-  #pass(client: Duplex, lease: Lease, { socket, greeting, key: theirs }: SignedIn): void {
-    if (lease.ended.signal.aborted || client.destroyed) {
+  #pass({ client, gone }: Guest, lease: Lease, { socket, greeting, key: theirs }: SignedIn): void {
+    const over = AbortSignal.any([lease.ended.signal, gone])
+    if (over.aborted) {
       socket.destroy()
-      throw lease.ended.signal.reason
+      throw over.reason
     }
     client.write(encodeAll(greeting))
     if (theirs) {
       const key = this.#keys.add({ upstream: lease.upstream, key: theirs })
-      client.once('close', () => this.#keys.remove(key))
+      gone.addEventListener('abort', () => this.#keys.remove(key))
       client.write(encodeMessage({ type: MESSAGE.backendKey, body: encodeBackendKey(key) }))
     }
     const session = new PostgresSession(client, socket)
     lease.sessions.add(session)
-    client.once('close', () => lease.sessions.delete(session))
+    gone.addEventListener('abort', () => lease.sessions.delete(session))
   }
 
   #leaseOf(parameters: ReadonlyMap<string, string>): Lease {
@@ -156,10 +167,8 @@ export class PostgresPort {
   }
 
   /** Aborted when the time is over, the client gone or the port closed. */
-  #within(client: Duplex, milliseconds: number): AbortSignal {
-    const gone = new AbortController()
-    client.once('close', () => gone.abort(new Refusal('08006', 'closed')))
-    return AbortSignal.any([this.#closed.signal, gone.signal, AbortSignal.timeout(milliseconds)])
+  #within(gone: AbortSignal, milliseconds: number): AbortSignal {
+    return AbortSignal.any([this.#closed.signal, gone, AbortSignal.timeout(milliseconds)])
   }
 }
 
