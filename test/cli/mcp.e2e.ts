@@ -203,7 +203,7 @@ describe('jit mcp, at a development control plane', () => {
     expect(await call(client, 'release', { grant: ahead.grant })).toMatchObject({
       outcome: 'withdrawn',
     })
-    expect(stderr()).toContain('jit mcp: acts as test-client')
+    expect(stderr()).toContain('jit mcp: acts as test-client, with a session handed on')
     const mine = await home.run(['whoami', '--json'])
     expect(JSON.parse(mine.stdout).principal).toMatchObject({ kind: 'human', name: 'dev' })
     const waits = { ...asked, environment: 'prod', targets: [], command, wait_seconds: 0 }
@@ -218,6 +218,25 @@ describe('jit mcp, at a development control plane', () => {
     expect(events.findLast((one) => one.session === session)).toMatchObject({
       event: 'session.ended',
     })
+  })
+
+  test('stays ended once its person has ended it, and its command with it', async () => {
+    await plane.signIn(home, 'dev')
+    const { client } = await connect()
+    const command = [NODE, '-e', 'setInterval(() => {}, 1000)']
+    const asked = { environment: 'dev', task: 'plan', reason: 'to see', command }
+    const running = call(client, 'run', asked)
+    const held = async () => (await call(client, 'list_access', {})).grants[0]?.state
+    while ((await held()) !== 'active') await new Promise((resolve) => setTimeout(resolve, 50))
+    const { code, stderr } = await home.run(['revoke', '--agent', 'test-client'])
+    expect({ code, stderr }).toMatchObject({ code: 0 })
+    expect(await running).toMatchObject({ outcome: 'access_ended' })
+    for (const _ of [1, 2, 3]) {
+      const answer = await call(client, 'list_access', {})
+      expect(answer).toMatchObject({ outcome: 'failed', code: 'session_ended' })
+    }
+    await plane.signIn(home, 'dev')
+    expect(await call(client, 'list_access', {})).toMatchObject({ outcome: 'listed' })
   })
 
   test('says who has to sign in where nobody is', async () => {

@@ -19,7 +19,7 @@ export function resultOf({ lines, data, failed }: Answer): CallToolResult {
   }
 }
 
-const DENIED: readonly ErrorCode[] = ['denied', 'approval_denied', 'limit_reached']
+const DENIED: readonly ErrorCode[] = ['denied', 'approval_denied']
 
 /**
  * What went wrong, and what would help.
