@@ -1,6 +1,7 @@
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { ControlPlane } from '../../servers/control-plane.ts'
 import { Database } from '../../servers/database.ts'
 import { type PostgresServer, startPostgres } from '../../servers/postgres.ts'
 import { FakeBroker } from '../fake-broker.ts'
@@ -92,4 +93,19 @@ test('the ports go with the grant: what is left of the command gets in no more',
     .toBe('ECONNREFUSED')
   expect(child.exitCode).toBe(null)
   await closed
+})
+
+test('with a real broker, psql works through the port as the lease, whose role is gone afterwards', async () => {
+  await using plane = await ControlPlane.start({ postgres: server.url() })
+  using person = new Home()
+  await plane.signIn(person, 'dev')
+  const flags = ['--env', 'dev', '--task', 'deploy', '--target', 'dev-db', '--deliver', 'proxy']
+  const query = "SELECT session_user ~ '^j[a-z0-9]{31}$', current_setting('password_encryption')"
+  const script = `psql --tuples-only --no-align --command "${query}"; env | grep '^PG'`
+  const { code, stdout } = await person.run(['exec', ...flags, '--', 'sh', '-c', script])
+  expect({ code, first: stdout.split('\n')[0] }).toEqual({ code: 0, first: 't|scram-sha-256' })
+  expect(stdout).toMatch(/^PGUSER=jit[0-9a-f]{32}$/m)
+  expect(stdout).not.toContain('PGPASSWORD')
+  await using dba = new Database(server.url())
+  await dba.empty()
 })
