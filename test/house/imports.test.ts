@@ -36,6 +36,7 @@ const ONE_PLACE: Readonly<Record<string, RegExp>> = {
   keytar: /^keystore\/keychain\.ts$/,
   '@cedar-policy/cedar-wasm/nodejs': /^policy\//,
   pg: /^targets\/postgres\/connection\.ts$/,
+  'pg/lib/crypto/sasl': /^run\/ports\/sign-in\.ts$/,
   'node:sqlite': /^(broker\/store\/sqlite|dev\/provider-store)\.ts$/,
   'oidc-provider': /^dev\//,
   'openid-client': /^auth\//,
