@@ -10,7 +10,7 @@ const Address = v.pipe(v.string('expected a URL'), v.url('expected a URL'))
 const Path = v.pipe(
   v.string('expected a path'),
   v.maxLength(4096, 'expected at most 4096 characters'),
-  v.regex(/^(?:\/|~(?:\/|$))/, 'expected an absolute path, or one under ~/'),
+  v.regex(/^~?\//, 'expected an absolute path, or one under ~/'),
   v.check((path) => !path.includes('\0'), 'expected a path'),
 )
 
