@@ -10,9 +10,10 @@ import {
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { spawn as spawnPty } from '@lydell/node-pty'
 import { describe, expect, test } from 'vitest'
 import { MISSING, SKIPPED } from './missing.ts'
-import { results, setStage, supervise } from './stage.ts'
+import { results, setStage, supervise, supervisor } from './stage.ts'
 
 /** Prints what became of an attempt. */
 const TRY = `
@@ -412,6 +413,43 @@ describe.skipIf(SKIPPED)(
       })
       expect(existsSync(join(stage.repository, 'README'))).toBe(false)
       expect(String(git('log', '--format=%s', 'linked').stdout)).toBe('second\nfirst\n')
+    })
+
+    test('on a terminal: its size and a new one, single keys, and Ctrl-C once', async () => {
+      const stage = setStage()
+      const script = [
+        'test -t 0 && test -t 1 && test -t 2 && echo "tty $(stty size)"',
+        `trap 'echo "now $(stty size)"' WINCH; trap 'echo got' INT`,
+        'stty -icanon -echo; echo key; echo "raw <$(dd bs=1 count=1 2>/dev/null)>"; stty icanon',
+        'echo ready; while [ ! -e go ]; do sleep 0.02; done; exit 6',
+      ].join('\n')
+      const pty = spawnPty(process.execPath, supervisor(stage, script), {
+        cols: 90,
+        rows: 30,
+        env: process.env,
+      })
+      let screen = ''
+      const changed = new Set<() => void>()
+      pty.onData((data) => {
+        screen += data
+        for (const tell of changed) tell()
+      })
+      const shows = async (text: string) => {
+        while (!screen.includes(text)) await new Promise<void>((tell) => changed.add(tell))
+      }
+      const exit = new Promise<number>((resolve) => pty.onExit(({ exitCode }) => resolve(exitCode)))
+      await shows('key')
+      pty.write('x')
+      await shows('ready')
+      pty.resize(100, 40)
+      await shows('now 40 100')
+      pty.write('\x03')
+      await shows('got')
+      writeFileSync(join(stage.repository, 'go'), '')
+      expect(await exit).toBe(6)
+      expect(screen).toContain('tty 30 90')
+      expect(screen).toContain('raw <x>')
+      expect(screen.split('got')).toHaveLength(2)
     })
 
     test('a repository that holds the home is refused', async () => {

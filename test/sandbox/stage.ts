@@ -60,17 +60,22 @@ const PROFILE = { readable: [], writable: [], hidden: [], readOnly: [], environm
 
 /** Starts `script` of bash in a sandbox on the stage. */
 export function supervise(
-  { home, repository, runtime }: Stage,
+  stage: Stage,
   script: string,
   more: Partial<SandboxOptions> = {},
 ): Supervised {
+  const [program, options] = supervisor(stage, script, more)
+  return watch(fork(program, [options], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] }))
+}
+
+/** The program that starts it, and what it is to be given. */
+export function supervisor(
+  { home, repository, runtime }: Stage,
+  script: string,
+  more: Partial<SandboxOptions> = {},
+): [program: string, options: string] {
   mkdirSync(runtime, { recursive: true, mode: 0o700 })
   const options: SandboxOptions = {
-    command: {
-      argv: ['bash', '-c', script],
-      directory: repository,
-      executable: '/bin/bash',
-    },
     environment: { PATH: process.env.PATH, HOME: home, TERM: 'dumb' },
     repository: { root: repository, gitDir: `${repository}/.git`, commonDir: `${repository}/.git` },
     profile: PROFILE,
@@ -79,12 +84,14 @@ export function supervise(
     folder: runtime,
     broker: 'https://broker.example.com',
     ...more,
-    ...(more.command && { command: { ...more.command, argv: ['bash', '-c', script] } }),
+    command: {
+      directory: repository,
+      executable: '/bin/bash',
+      ...more.command,
+      argv: ['bash', '-c', script],
+    },
   }
-  const child = fork(join(import.meta.dirname, 'supervisor.ts'), [JSON.stringify(options)], {
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-  })
-  return watch(child)
+  return [join(import.meta.dirname, 'supervisor.ts'), JSON.stringify(options)]
 }
 
 function watch(child: ChildProcess): Supervised {

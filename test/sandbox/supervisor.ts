@@ -19,9 +19,12 @@ try {
     if (message.route) sandbox.route(new Map(message.route))
     if (!message.signal && !message.route) void sandbox.stop()
   })
+  // On a terminal of its own.
+  for (const name of ['SIGINT', 'SIGWINCH'] as const) process.on(name, () => sandbox.signal(name))
   const outcome = await sandbox.outcome
   await sandbox.stop()
   process.send?.({ outcome })
+  if (!process.send) process.exitCode = outcome.code ?? 128
 } catch (error) {
   process.send?.({ error: { ...(error as Error), message: (error as Error).message } })
 }
