@@ -52,7 +52,9 @@ export function elevationReport(
         io.style.green(symbols.done),
         `granted ${grant} until ${formatTime(expires_at, clock.now())}`,
         credentials
-          .map(({ target, revocability }) => `${target}: ${revocability}`)
+          .map(({ target, revocability, upstream }) =>
+            upstream ? `${target}: ${revocability}, by proxy` : `${target}: ${revocability}`,
+          )
           .join(symbols.between),
       ),
     unrenewable: (targets, expiresAt) => {

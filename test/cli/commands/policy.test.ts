@@ -181,10 +181,10 @@ describe('jit policy explain', () => {
 
   it('says that a copilot is not given what no policy names', async () => {
     const { deps, out } = terminal(examples)
-    const copilot = { ...deploy, principal: 'agent', owner: 'dana', ttl: '15m', task: 'plan' }
+    const copilot = { ...deploy, principal: 'agent', owner: 'dana', task: 'plan', env: 'staging' }
     expect(await runPolicyExplain({ ...copilot, delivery: 'env' }, deps)).toBe(0)
     expect(out).toContain(
-      "  shop-db: in an agent's environment only by a permit that names context.delivery",
+      "  staging-db: in an agent's environment only by a permit that names context.delivery",
     )
     await expect(runPolicyExplain({ ...copilot, delivery: 'prox' }, deps)).rejects.toMatchObject({
       message: expect.stringContaining('expected env, proxy'),
