@@ -25,7 +25,7 @@ export async function sandbox(options: SandboxOptions, deps: Deps): Promise<numb
   const repository = findRepository(deps.cwd)
   const root = repository?.root
   const { name, domains, profile, limits } = await chosenSettings(options, { root, deps })
-  checkSandbox(deps.env)
+  checkSandbox(deps.env, root ?? deps.cwd)
   const broker = await requireBroker(deps)
   const session = await sandboxSession({ broker, agent }, limits, deps)
   const quiet = Boolean(options.quiet || options.json)

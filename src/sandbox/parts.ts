@@ -33,10 +33,12 @@ const PACKAGES = { bwrap: 'bubblewrap', socat: 'socat', rg: 'ripgrep', bash: 'ba
 
 /**
  * Whether this system can make a sandbox: tried, with a bubblewrap that does nothing.
+ * @param writable what the sandbox may write: nothing in it is run
+ * @param system folders of programs that are looked through before those of PATH
  * @throws JitError `sandbox_unavailable`, with what to install or to allow
  */
-export function checkSandbox(environment: Environment): void {
-  const { bwrap } = findParts(environment, undefined)
+export function checkSandbox(environment: Environment, writable: string, system = SYSTEM): void {
+  const { bwrap } = findParts(environment, writable, system)
   const probe = ['--unshare-user', '--unshare-pid', '--unshare-net', '--ro-bind', '/', '/']
   const { status, stderr, error } = spawnSync(bwrap, [...probe, '--proc', '/proc', '/bin/true'], {
     encoding: 'utf8',
@@ -54,17 +56,16 @@ export function checkSandbox(environment: Environment): void {
  * Finds the programs: those of the system first, never one in what the sandbox may write.
  * @throws JitError `sandbox_unavailable` naming all that is missing
  */
-export function findParts(environment: Environment, writable: string | undefined): Parts {
+export function findParts(environment: Environment, writable: string, system = SYSTEM): Parts {
   const helper = HELPERS[process.arch]
   if (process.platform !== 'linux' || !helper) {
     throw new JitError('sandbox_unavailable', `jit sandbox runs on Linux (x64, arm64) alone so far`)
   }
-  const folders = [...SYSTEM, ...(environment.PATH ?? '').split(':').filter(isAbsolute)]
+  const folders = [...system, ...(environment.PATH ?? '').split(':').filter(isAbsolute)].filter(
+    (folder) => existsSync(folder) && !`${realpathSync(folder)}/`.startsWith(`${writable}/`),
+  )
   const find = (name: string) =>
-    folders
-      .filter((folder) => !writable || !`${folder}/`.startsWith(`${writable}/`))
-      .map((folder) => join(folder, name))
-      .find(isExecutable) ?? ''
+    folders.map((folder) => join(folder, name)).find(isExecutable) ?? ''
   const [bwrap, socat, rg, bash] = ['bwrap', 'socat', 'rg', 'bash'].map(find)
   refuseMissing({ bwrap, socat, rg, bash })
   const runtime = packageOf(createRequire(import.meta.url).resolve(`${RUNTIME}/package.json`))

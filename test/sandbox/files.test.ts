@@ -2,7 +2,6 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { fileRules } from '../../src/sandbox/files.ts'
-import { findParts } from '../../src/sandbox/parts.ts'
 import { temporaryFolder } from '../folder.ts'
 
 const base = temporaryFolder('files')
@@ -89,10 +88,4 @@ test('of a home only toolchains, folders of programs on PATH and the package tha
       at('.local/bin'),
     ].sort(),
   )
-})
-
-test('a program that the repository brings is no part of a sandbox', () => {
-  for (const name of ['bwrap', 'socat', 'rg']) program(join(repository, 'bin', name))
-  const find = (PATH: string) => findParts({ PATH }, repository)
-  expect(find(join(repository, 'bin')).bwrap).not.toContain(repository)
 })
