@@ -33,8 +33,8 @@ export function privateFolder(runtime: string): string {
   })
 }
 
-/** Under /tmp anybody could have made the folder first. */
-function isClosed(folder: string): boolean {
+/** Whether it is this user's alone to write in: under /tmp anybody could have made the folder first. */
+export function isClosed(folder: string): boolean {
   const { uid, mode } = lstatSync(folder)
   return uid === process.getuid?.() && (mode & 0o170_022) === 0o040_000
 }

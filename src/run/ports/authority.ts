@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { SecureContext } from 'node:tls'
+import { JitError } from '../../lib/errors.ts'
+import { isClosed } from '../private-folder.ts'
 
 /** Issues the certificates that a port shows in the place of an API's. Its key is in memory alone. */
 export interface Authority {
@@ -15,8 +17,16 @@ export interface Authority {
 /**
  * Makes one, which takes a few hundred milliseconds of computing.
  * @param folder where the bundle is left; made if it isn't there
+ * @throws JitError `config_invalid` where others could exchange the bundle
  */
 export async function createAuthority(folder: string): Promise<Authority> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const open = [dirname(folder), folder].find((path) => !isClosed(path))
+  if (open !== undefined) {
+    throw new JitError('config_invalid', `${open} is open to others`, {
+      hint: `it has to be yours alone: chmod 700 ${open}`,
+    })
+  }
   const [authorities, leaves] = await Promise.all([
     import('@anthropic-ai/sandbox-runtime/dist/sandbox/mitm-ca.js'),
     import('@anthropic-ai/sandbox-runtime/dist/sandbox/mitm-leaf.js'),
@@ -27,7 +37,6 @@ export async function createAuthority(folder: string): Promise<Authority> {
   })
   const authority = authorities.createMitmCA({ caCertPem: certPem, caKeyPem: keyPem })
   const bundle = join(folder, `authorities-${randomBytes(8).toString('hex')}.pem`)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
   writeFileSync(bundle, readFileSync(authority.trustBundlePath), { mode: 0o600, flag: 'wx' })
   await authorities.disposeMitmCA(authority)
   return {

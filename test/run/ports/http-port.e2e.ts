@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -16,7 +16,7 @@ let ports: Ports
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'jit-ports-'))
-  ports = localPorts({ folder })
+  ports = localPorts({ folder: join(folder, 'ports') })
 })
 afterEach(async () => {
   await ports.close()
@@ -231,6 +231,11 @@ describe('an API with TLS', () => {
     expect(api.seen).toHaveLength(before)
   })
 
+  test('certificates to trust are not left in a folder where others could exchange them', async () => {
+    chmodSync(folder, 0o777)
+    await expect(deliver(api.url('localhost'))).rejects.toMatchObject({ code: 'config_invalid' })
+  })
+
   test('another host is refused at the door', async () => {
     const env = await deliver(api.url('localhost'))
     const { code, stderr } = await curl(env, ...withToken(env), 'https://other.example.com/')
@@ -239,12 +244,13 @@ describe('an API with TLS', () => {
 
   test('the certificates to trust hold no key, and go with the port', async () => {
     await deliver(api.url('localhost'))
-    const [file = ''] = readdirSync(folder)
-    const { stdout } = await runProgram('cat', [join(folder, file)], {})
+    const bundles = join(folder, 'ports')
+    const [file = ''] = readdirSync(bundles)
+    const { stdout } = await runProgram('cat', [join(bundles, file)], {})
     expect(stdout).toContain('BEGIN CERTIFICATE')
     expect(stdout).not.toContain('PRIVATE KEY')
     await ports.close()
-    expect(readdirSync(folder)).toEqual([])
-    ports = localPorts({ folder })
+    expect(readdirSync(bundles)).toEqual([])
+    ports = localPorts({ folder: join(folder, 'ports') })
   })
 })

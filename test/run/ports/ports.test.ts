@@ -52,8 +52,10 @@ describe('credentials for a command', () => {
   })
 })
 
+const shared = () => join(folder, 'shared')
+
 function openedFor(route: (sockets: ReadonlyMap<string, string>) => void): Ports {
-  return sandboxPorts({ linkPort: 7421, socket: join(folder, 'http'), folder, route })
+  return sandboxPorts({ linkPort: 7421, socket: join(folder, 'http'), folder: shared(), route })
 }
 
 describe('in a sandbox', () => {
@@ -96,10 +98,10 @@ describe('in a sandbox', () => {
   test('commands trust what lies in the folder, until the ports close', async () => {
     const { env } = await ports.deliver(tokenCredential('https://api.example.com', 'canary-token'))
     expect(env.SSL_CERT_FILE).toBe(env.NODE_EXTRA_CA_CERTS)
-    expect(readdirSync(folder)).toContain(env.SSL_CERT_FILE?.slice(folder.length + 1))
+    expect(readdirSync(shared())).toContain(env.SSL_CERT_FILE?.slice(shared().length + 1))
     expect(env).not.toHaveProperty('NO_PROXY')
     await ports.close()
-    expect(readdirSync(folder)).toEqual([])
+    expect(readdirSync(shared())).toEqual([])
     ports = openedFor(() => {})
   })
 })
