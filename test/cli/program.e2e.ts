@@ -33,12 +33,12 @@ describe('a command line', () => {
     [['grants', '--mine', '--all'], '--mine and --all exclude each other', undefined],
     [
       ['revoke'],
-      'name the grants, or give one of --mine, --all and --user',
+      'name the grants, or give one of --mine, --all, --user and --agent',
       "'jit grants' lists them",
     ],
     [
       ['revoke', 'g_1', '--all'],
-      'name the grants, or give one of --mine, --all and --user',
+      'name the grants, or give one of --mine, --all, --user and --agent',
       undefined,
     ],
   ])('%j is a usage error that says what was expected', async (args, message, hint) => {

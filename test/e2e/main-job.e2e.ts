@@ -242,6 +242,7 @@ describe('who may do what', () => {
       const grant = String(env.JIT_GRANT)
       expect(JSON.parse((await lead.run(['grants', '--all', '--json'])).stdout)).toEqual({
         grants: [],
+        sandboxes: [],
       })
       expect((await lead.run(['show', grant])).code).toBe(1)
       expect((await lead.run(['revoke', grant])).code).toBe(1)
