@@ -57,7 +57,8 @@ class OpenPorts implements Ports {
   }
 
   async deliver(credential: DeliveredCredential): Promise<DeliveredCredential> {
-    const { upstream, ...delivered } = credential
+    // Nothing of what is delivered is secret any more, whatever the broker named as such.
+    const { upstream, secrets: _, ...delivered } = credential
     if (!upstream) return credential
     refuseForbidden(delivered)
     const env =

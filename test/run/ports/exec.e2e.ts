@@ -109,3 +109,25 @@ test('with a real broker, psql works through the port as the lease, whose role i
   await using dba = new Database(server.url())
   await dba.empty()
 })
+
+test('a copilot gets a database by proxy unless it says otherwise, and not otherwise', async () => {
+  await using plane = await ControlPlane.start({ postgres: server.url() })
+  using person = new Home()
+  await plane.signIn(person, 'dev')
+  await person.run(['login', '--agent', 'claude', '--delegate'])
+  const run = (...words: string[]) =>
+    person.run(['exec', '--env', 'dev', '--task', 'deploy', '--target', 'dev-db', ...words], {
+      JIT_AGENT: 'claude',
+    })
+  const { code, stdout, stderr } = await run('--', 'sh', '-c', "env | grep '^PG'")
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^PGUSER=jit[0-9a-f]{32}$/m)
+  expect(stdout).not.toContain('PGPASSWORD')
+  expect(stderr).toContain('dev-db: hard, by proxy')
+  const refused = await run('--deliver', 'env', '--', 'true')
+  expect(refused.code).toBe(125)
+  expect(refused.stderr).toContain('only by a permit that names context.delivery')
+  expect((await run('--deliver', 'prox', '--', 'true')).stderr).toContain(
+    '--deliver: expected env or proxy',
+  )
+})

@@ -35,7 +35,8 @@ describe('credentials for a command', () => {
 
   test('hold nothing of an upstream', async () => {
     const token = 'canary-token'
-    const given = [postgresCredential({ port: 1 }), tokenCredential('http://127.0.0.1:9', token)]
+    const database = { ...postgresCredential({ port: 1 }), secrets: [LOGIN.password] }
+    const given = [database, tokenCredential('http://127.0.0.1:9', token)]
     await using delivered = await deliverThroughPorts(given, { runtime: folder, inside: false })
     const text = JSON.stringify(delivered.credentials)
     expect(text).not.toContain(token)
