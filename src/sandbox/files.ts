@@ -91,6 +91,7 @@ export function fileRules(
     guarded: [
       ...guardedIn(root),
       ...(repository ? guardedInGit(repository) : []),
+      ...parts.code,
       ...atHome(tool.guarded),
       ...profile.readOnly.map((path) => resolve(root, path)),
     ],

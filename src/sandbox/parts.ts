@@ -19,6 +19,8 @@ export interface Parts {
   readonly caretaker: string
   /** Folders that the command has to read: this package's and the runtime's. */
   readonly packages: readonly string[]
+  /** What this program may load or run while the sandbox does: never to be written in there. */
+  readonly code: readonly string[]
 }
 
 const SYSTEM = ['/usr/bin', '/bin', '/usr/local/bin', '/run/current-system/sw/bin']
@@ -79,7 +81,15 @@ export function findParts(environment: Environment, writable: string, system = S
     entry: join(import.meta.dirname, 'entry.sh'),
     caretaker: join(import.meta.dirname, 'caretaker.sh'),
     packages: [...new Set([runtime, own].map(installedIn))],
+    code: [...new Set([runtime, own].flatMap(codeOf))],
   }
+}
+
+/** Of a package among others, all of them; of one that is worked on, what runs of it. */
+function codeOf(folder: string): string[] {
+  const installed = installedIn(folder)
+  const parts = installed === folder ? ['bin', 'dist', 'src', 'node_modules'] : ['']
+  return parts.map((part) => join(installed, part)).filter(existsSync)
 }
 
 function refuseMissing(found: Readonly<Record<keyof typeof PACKAGES, string | undefined>>): void {

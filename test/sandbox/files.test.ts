@@ -23,6 +23,7 @@ const PARTS = {
   entry: '',
   caretaker: '',
   packages: [],
+  code: [join(repository, 'node_modules')],
 }
 
 function rules(executable: string, environment: Record<string, string> = {}) {
@@ -88,4 +89,8 @@ test('of a home only toolchains, folders of programs on PATH and the package tha
       at('.local/bin'),
     ].sort(),
   )
+})
+
+test('where this program is a package of the repository, what it runs outside stays as it is', () => {
+  expect(rules('/bin/sh').guarded).toContain(join(repository, 'node_modules'))
 })

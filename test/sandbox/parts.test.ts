@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { JitError } from '../../src/lib/errors.ts'
 import { checkSandbox, findParts } from '../../src/sandbox/parts.ts'
@@ -50,5 +50,6 @@ test('a program that the repository brings is no part of a sandbox, nor one of a
   expect(findParts({ PATH: `${own}:bin:${system}` }, join(own, '..'), [])).toMatchObject({
     bwrap: join(system, 'bwrap'),
     bash: join(system, 'bash'),
+    code: expect.arrayContaining([resolve('node_modules'), resolve('src')]),
   })
 })
