@@ -1,6 +1,7 @@
-import type { ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
@@ -9,6 +10,7 @@ import type { AuditEntry } from '../../src/protocol/audit.ts'
 import { credential, FakeBroker } from '../run/fake-broker.ts'
 import { ended, Home, JIT } from '../run/home.ts'
 import { approvalBy } from '../run/requests.ts'
+import { MISSING, SKIPPED } from '../sandbox/missing.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
 
 const SECRET = 'correct-horse-battery-staple'
@@ -70,8 +72,9 @@ describe('jit mcp, with a broker that says yes', () => {
     return () => broker.stop()
   })
 
-  /** A process that runs on a grant until it is stopped, TERM or not. */
-  const STUBBORN = `process.on('SIGTERM', () => {}); console.log('on'); setInterval(() => {}, 1000)`
+  /** Runs until it is killed: TERM is nothing to it. Leaves its number where it is told. */
+  const STUBBORN =
+    'trap "" TERM; echo $$ > "$0.draft"; mv "$0.draft" "$0"; while :; do sleep 0.05; done'
 
   /** Lines to `jit mcp`, by hand. */
   function speak(): { jit: ChildProcess; lines: AsyncIterator<string>; say(line: unknown): void } {
@@ -83,22 +86,19 @@ describe('jit mcp, with a broker that says yes', () => {
     return { jit, lines, say }
   }
 
-  const params = { name: 'run', arguments: { ...ASK, command: [NODE, '-e', STUBBORN] } }
-  const runCall = (id: number) => ({ jsonrpc: '2.0', id, method: 'tools/call', params })
+  const runCall = (id: number) => {
+    const command = ['sh', '-c', STUBBORN, join(home.directory, `pid-${id}`)]
+    const params = { name: 'run', arguments: { ...ASK, command } }
+    return { jsonrpc: '2.0', id, method: 'tools/call', params }
+  }
 
   /** Two stubborn commands, running. */
   async function busy() {
     const spoken = speak()
-    spoken.say(runCall(1))
-    spoken.say(runCall(2))
-    await broker.waitFor('received', 2)
-    // Until both are there to be found.
-    let found: number[] = []
-    while (found.length < 2) {
-      await new Promise((resolve) => setTimeout(resolve, 20))
-      found = childrenOf(spoken.jit.pid ?? 0)
-    }
-    return { ...spoken, pids: found }
+    const files = [1, 2].map((id) => join(home.directory, `pid-${id}`))
+    for (const id of [1, 2]) spoken.say(runCall(id))
+    while (!files.every(existsSync)) await new Promise((resolve) => setTimeout(resolve, 20))
+    return { ...spoken, pids: files.map((file) => Number(readFileSync(file, 'utf8'))) }
   }
 
   test('runs what was approved meanwhile, and shows its output masked', async () => {
@@ -165,10 +165,25 @@ describe('jit mcp, with a broker that says yes', () => {
   })
 })
 
-/** Processes whose parent is this one. */
-function childrenOf(pid: number): number[] {
-  const file = `/proc/${pid}/task/${pid}/children`
-  return readFileSync(file, 'utf8').trim().split(' ').filter(Boolean).map(Number)
+/** A client that runs one command and asks for another, and prints what it is answered. */
+function clientInside(): string {
+  const sdk = (part: string) => import.meta.resolve(`@modelcontextprotocol/sdk/client/${part}.js`)
+  const asks = JSON.stringify({ command: ['true'], environment: 'prod', task: 'deploy' })
+  return `
+    import { Client } from '${sdk('index')}'
+    import { StdioClientTransport } from '${sdk('stdio')}'
+    const client = new Client({ name: 'inside', version: '1' })
+    const args = ['${JIT}', 'mcp']
+    const { execPath: command, env } = process
+    await client.connect(new StdioClientTransport({ command, args, env }))
+    const call = async (name, input) => {
+      const { structuredContent } = await client.callTool({ name, arguments: input })
+      console.log(JSON.stringify(structuredContent))
+    }
+    const print = [command, '-e', 'console.log(process.env.DEV_API_TOKEN.length > 9)']
+    await call('run', { environment: 'dev', task: 'plan', targets: ['dev-api'], command: print })
+    await call('request_access', ${asks})
+    await client.close()`
 }
 
 describe('jit mcp, at a development control plane', () => {
@@ -238,6 +253,26 @@ describe('jit mcp, at a development control plane', () => {
     await plane.signIn(home, 'dev')
     expect(await call(client, 'list_access', {})).toMatchObject({ outcome: 'listed' })
   })
+
+  test.skipIf(SKIPPED)(
+    `works in a sandbox, with the sandbox's session (missing: ${MISSING.join(', ') || 'none'})`,
+    async () => {
+      await plane.signIn(home, 'dev')
+      const repository = join(home.directory, 'repository')
+      mkdirSync(join(repository, '.git'), { recursive: true })
+      writeFileSync(join(repository, 'client.mjs'), clientInside())
+      const words = ['sandbox', '--agent', 'claude', '--', NODE, 'client.mjs']
+      const jit = spawn(NODE, [JIT, ...words], { cwd: repository, env: home.env })
+      jit.stdin.end()
+      const { stdout, stderr } = await ended(jit)
+      const answers = stdout.trim().split('\n')
+      expect(answers, stderr).toHaveLength(2)
+      expect(JSON.parse(answers[0] ?? '')).toMatchObject({ outcome: 'exited', stdout: 'true\n' })
+      expect(JSON.parse(answers[1] ?? '')).toMatchObject({ outcome: 'pending' })
+      const granted = (await auditLog()).findLast(({ event }) => event === 'grant.granted')
+      expect(granted?.principal).toMatchObject({ kind: 'agent', name: 'claude, for dev' })
+    },
+  )
 
   test('says who has to sign in where nobody is', async () => {
     home.env.JIT_BROKER = plane.broker

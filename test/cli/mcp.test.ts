@@ -472,6 +472,20 @@ describe('the other tools', () => {
     expect(broker.upgrades).toEqual([])
   })
 
+  test('request_access takes back what it asked for when it is cancelled meanwhile', async () => {
+    const cancelling = new AbortController()
+    const tools = await open()
+    const asking = call(tools, 'request_access', asked, { signal: cancelling.signal })
+    broker.behaviour.http = async ({ route }) => {
+      if (route.endsWith('/revoke')) return { body: { grant: broker.grant, state: 'refused' } }
+      cancelling.abort('enough')
+      await asking.catch(() => {})
+      return { body: pendingGrant(broker.grant) }
+    }
+    await expect(asking).rejects.toThrow('enough')
+    await broker.waitForCall(`POST /v1/grants/${broker.grant}/revoke`)
+  })
+
   test('request_access says what may be used at once', async () => {
     const approved = pendingGrant(broker.grant, { state: 'approved' })
     broker.behaviour.http = routes({ 'POST /v1/grants': approved })

@@ -7,6 +7,7 @@ import { type Call, standingIn } from './call.ts'
 import { denialOf } from './explain-denial.ts'
 import { askOptions, type RequestInput } from './input.ts'
 import { pendingAnswer, tellPerson } from './pending.ts'
+import { withdraw } from './withdraw.ts'
 
 /**
  * Asks ahead, as `jit request` does.
@@ -16,7 +17,9 @@ export async function requestAccess(input: RequestInput, call: Call): Promise<An
   const deps = await standingIn(input.directory, call)
   const request = await grantRequest(askOptions(input), deps)
   try {
-    return await answerTo(await call.connection.client.request(request), call)
+    const grant = await call.connection.client.request(request)
+    if (call.signal.aborted) await withdraw(grant.id, call)
+    return await answerTo(grant, call)
   } catch (thrown) {
     return denialOf(JitError.from(thrown), call)
   }

@@ -1,5 +1,4 @@
 import type { Opening, Pending } from '../../client/asking.ts'
-import { createBrokerClient } from '../../client/broker.ts'
 import { Lifeline } from '../../client/lifeline.ts'
 import { rememberSeen } from '../../client/seen.ts'
 import { JitError } from '../../lib/errors.ts'
@@ -14,11 +13,10 @@ import { askOptions, type RunInput } from './input.ts'
 import { Patience } from './patience.ts'
 import { pendingAnswer, tellPerson } from './pending.ts'
 import { Running } from './running.ts'
+import { withdraw } from './withdraw.ts'
 
 /** Milliseconds between TERM and KILL: a client that leaves gives this server few seconds. */
 const STOP_GRACE = 1500
-/** Milliseconds for the broker to hear that a request is taken back. */
-const WITHDRAW_WITHIN = 1500
 
 interface Job {
   readonly input: RunInput
@@ -146,13 +144,6 @@ async function elevated(
     rememberSeen(deps.paths.data, { broker, position: log })
   }
   return { kind: 'answer', answer: running.answer(finished) }
-}
-
-/** On a signal of its own: what everything else stops on is why this is called. */
-async function withdraw(grant: string, { connection }: Call): Promise<void> {
-  const { broker, authorizer } = connection
-  const signal = AbortSignal.timeout(WITHDRAW_WITHIN)
-  await createBrokerClient({ broker, authorizer, signal }).revoke(grant)
 }
 
 function signInWanted(agent: string): JitError {
