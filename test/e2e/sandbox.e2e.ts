@@ -2,11 +2,13 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { type IPty, spawn as spawnOnTerminal } from '@lydell/node-pty'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Ended, ended, Home, JIT } from '../run/home.ts'
+import { MISSING, SKIPPED } from '../sandbox/missing.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
-
-const MISSING = ['bwrap', 'socat', 'rg'].filter((name) => spawnSync('which', [name]).status !== 0)
+import { type PostgresServer, startPostgres } from '../servers/postgres.ts'
+import { signIn } from './signing-in.ts'
 
 const CONFIG = `sandbox:
   profiles:
@@ -14,6 +16,7 @@ const CONFIG = `sandbox:
 `
 const PROFILE = 'version: 1\nprofiles:\n  look: { environment: dev, task: plan, ttl: 5m }\n'
 
+let postgres: PostgresServer
 let plane: ControlPlane
 /** Of somebody who may read the audit log. */
 let auditor: Home
@@ -51,6 +54,14 @@ class Stage implements Disposable {
     })
     this.#started.push(child)
     return child
+  }
+
+  /** Starts one on a terminal of its own. */
+  terminal(...command: string[]): IPty {
+    const words = [JIT, 'sandbox', '--agent', this.agent, '--', ...command]
+    const { env } = this.#home
+    const size = { cols: 100, rows: 30 }
+    return spawnOnTerminal(process.execPath, words, { cwd: this.repository, env, ...size })
   }
 
   run(script: string, ...flags: string[]): Promise<Ended> {
@@ -95,12 +106,13 @@ const runs = (word: string): boolean =>
     }
   })
 
-describe.skipIf(MISSING.length > 0 && !process.env.CI)(
+describe.skipIf(SKIPPED)(
   `needs bubblewrap, socat and ripgrep (missing: ${MISSING.join(', ') || 'none'})`,
   { concurrent: true },
   () => {
     beforeAll(async () => {
-      plane = await ControlPlane.start()
+      postgres = await startPostgres()
+      plane = await ControlPlane.start({ postgres: postgres.url() })
       auditor = new Home()
       await plane.signIn(auditor, 'admin')
       developer = new Home()
@@ -112,6 +124,7 @@ describe.skipIf(MISSING.length > 0 && !process.env.CI)(
       auditor[Symbol.dispose]()
       developer[Symbol.dispose]()
       await plane.stop()
+      await postgres.stop()
     })
 
     test('what runs inside is an agent of the person, asks for itself, and can’t reach the person’s session', async () => {
@@ -119,7 +132,7 @@ describe.skipIf(MISSING.length > 0 && !process.env.CI)(
       const person = JSON.parse((await developer.run(['whoami', '--json'])).stdout)
       const { stdout, stderr, code } = await stage.run(
         `jit whoami --json
-        jit exec --env dev --task plan -- sh -c 'echo "$JIT_GRANT"'
+        jit exec --env dev --task plan --target dev-api -- sh -c 'echo "$JIT_GRANT"'
         jit grants --json
         for command in login approve trust 'policy check' sandbox; do
           jit $command 2>&1 | head -n 1
@@ -172,6 +185,32 @@ describe.skipIf(MISSING.length > 0 && !process.env.CI)(
       const trust = [JIT, 'trust', '--yes']
       spawnSync(process.execPath, trust, { cwd: stage.repository, env: developer.env })
       expect((await stage.run(look)).stdout).toContain('looked')
+    })
+
+    test('a database is used by a credential that isn’t there: the link is its port', async () => {
+      using stage = new Stage()
+      const use = signIn(1).map((word) => `'${word.replaceAll("'", `'\\''`)}'`)
+      const { stdout, stderr } = await stage.run(
+        `jit exec --env dev --task plan --target dev-db -- sh -c 'env; exec "$@"' sh ${use.join(' ')}`,
+      )
+      expect({ stdout, stderr }).toMatchObject({ stdout: expect.stringContaining('signed in') })
+      expect(stdout).toContain('PGPORT=7421')
+      expect(stdout).not.toContain('PGPASSWORD')
+      expect(stdout).toMatch(/^PG_CONN_STR=postgres:\/\/[^:@]+@127\.0\.0\.1:7421\//m)
+    })
+
+    test('at a terminal Ctrl-C reaches what runs inside, and the size is the terminal’s', async () => {
+      using stage = new Stage()
+      const script = `trap 'stty size; exit 4' INT; echo up; while :; do sleep 0.1; done`
+      const terminal = stage.terminal('/bin/sh', '-c', script)
+      let shown = ''
+      terminal.onData((text) => {
+        shown += text
+        if (text.includes('up\r\n')) terminal.write('\x03')
+      })
+      const code = await new Promise((resolve) => terminal.onExit((end) => resolve(end.exitCode)))
+      expect(code).toBe(4)
+      expect(shown).toContain('30 100')
     })
 
     test('exit code and signal are the command’s own; what isn’t there is 127', async () => {
