@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { lstatSync, mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { JitError } from '../lib/errors.ts'
 
 /** Of a Unix socket's path, what leaves room for a name (unix(7): 108 bytes). */
@@ -21,7 +21,7 @@ export function privateFolder(runtime: string): string {
       cause,
     })
   }
-  const open = [runtime, all, folder].find((path) => !isClosed(path))
+  const open = [dirname(runtime), runtime, all, folder].find((path) => !isClosed(path))
   if (open !== undefined) {
     throw new JitError('sandbox_unavailable', `${open} is open to others`, {
       hint: `it has to be yours alone: chmod 700 ${open}`,

@@ -121,6 +121,11 @@ export class FakeBroker implements AsyncDisposable {
     return `http://127.0.0.1:${this.port}`
   }
 
+  /** How many lifelines are open. */
+  get lines(): number {
+    return this.#sockets.clients.size
+  }
+
   /** Resolves once `count` messages of a type have come. */
   async waitFor<T extends ClientMessage['type']>(
     type: T,

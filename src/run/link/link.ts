@@ -163,8 +163,15 @@ class OpenLink implements Link {
       if (request.url !== LIFELINE_PATH) throw notInSandbox(`GET ${request.url}`)
       if (this.#lifelines > MAX_LIFELINES) throw tooMuch('elevations at once')
       const upstream = await openUpstream(this.#parts)
-      if (socket.destroyed) return upstream.terminate()
-      this.#upgrades.handleUpgrade(request, socket, head, (inside) => this.#join(inside, upstream))
+      let joined = false
+      if (!socket.destroyed) {
+        this.#upgrades.handleUpgrade(request, socket, head, (inside) => {
+          joined = true
+          this.#join(inside, upstream)
+        })
+      }
+      // What was no WebSocket's handshake is answered with 400, and leaves nothing behind.
+      if (!joined) upstream.terminate()
     } catch (thrown) {
       refuseUpgrade(socket, thrown instanceof UpgradeRefused ? brokers(thrown) : refusalOf(thrown))
     }

@@ -410,6 +410,16 @@ describe('a lifeline from inside', () => {
     await expect.poll(() => lifeline().then(Boolean, () => false)).toBe(true)
   })
 
+  it('leaves nothing at the broker where it is no WebSocket’s', async () => {
+    const raw = connect(inside)
+    raw.write(
+      'GET /v1/lifeline HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n',
+    )
+    const [answer] = await once(raw, 'data')
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 4/)
+    await expect.poll(() => broker.lines).toBe(0)
+  })
+
   it('is answered with the broker’s refusal where it takes no lifeline', async () => {
     broker.behaviour.refuse = problem('session_ended', 401, 'the session has ended')
     await expect(lifeline()).rejects.toThrow(/401/)
