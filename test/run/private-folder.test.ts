@@ -12,7 +12,7 @@ describe('the folder of a sandbox', () => {
     expect(statSync(one).mode & 0o777).toBe(0o700)
   })
 
-  it.each(['', 'jit', 'jit/sandboxes'])('is refused where others may write to “%s”', (open) => {
+  it.each(['.', 'jit', 'jit/sandboxes'])('is refused where others may write to %s', (open) => {
     const base = temporaryFolder('runtime')
     mkdirSync(join(base, 'jit/sandboxes'), { recursive: true, mode: 0o700 })
     chmodSync(join(base, open), 0o777)
