@@ -8,7 +8,7 @@ import {
 } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { isIP } from 'node:net'
-import { type Duplex, pipeline } from 'node:stream'
+import { type Duplex, pipeline, type Readable } from 'node:stream'
 import { type Origin, originKey, portOf } from './origin.ts'
 import { replacing } from './response-mask.ts'
 
@@ -48,9 +48,12 @@ export class Forwarder {
     }
     const upstream = this.#open(exchange)
     upstream.once('response', (answer) => giveBack(answer, exchange))
-    upstream.once('error', (error: NodeJS.ErrnoException) => {
-      if (response.headersSent) response.destroy()
-      else refuse(response, 502, `${origin.key} can't be reached (${error.code ?? error.name})`)
+    upstream.on('error', (error: NodeJS.ErrnoException) => {
+      // What is still to come is of no use to anybody; the answer may be on its way already.
+      request.unpipe()
+      request.resume()
+      if (response.headersSent) return
+      refuse(response, 502, `${origin.key} can't be reached (${error.code ?? error.name})`)
     })
     response.once('close', () => upstream.destroy())
     sendBody(exchange, upstream)
@@ -117,7 +120,9 @@ function sendBody({ request, origin, connection }: Exchange, upstream: ClientReq
   const reveals = pairs.map(({ placeholder, token }) =>
     replacing(Buffer.from(placeholder), Buffer.from(token)),
   )
-  pipeline([request, ...reveals, upstream], () => {})
+  // Not a pipeline: that would take the client's connection down with the API's.
+  const body = reveals.reduce((stream: Readable, reveal) => stream.pipe(reveal), request)
+  body.pipe(upstream)
 }
 
 function giveBack(answer: IncomingMessage, { response, origin }: Exchange): void {

@@ -9,6 +9,9 @@ import { Origin, originKey, portOf } from './origin.ts'
 /** Milliseconds for TLS with a client. */
 const HANDSHAKE_WITHIN = 10_000
 
+/** Connections at a time. */
+const MAX_CONNECTIONS = 256
+
 /** User name at the proxy; the password is what counts. */
 const PROXY_USER = 'jit'
 
@@ -33,6 +36,7 @@ export class HttpPort {
   readonly #outer = createServer()
   /** Takes what is said inside a tunnel. */
   readonly #inner = createServer()
+  readonly #sockets = new Set<Duplex>()
   readonly #tunnels = new WeakMap<Duplex, Origin>()
 
   constructor(options: Options) {
@@ -68,6 +72,12 @@ export class HttpPort {
 
   accept(socket: Duplex): void {
     socket.on('error', () => {})
+    if (this.#sockets.size >= MAX_CONNECTIONS) {
+      socket.destroy()
+      return
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
     this.#outer.emit('connection', socket)
   }
 
@@ -79,11 +89,9 @@ export class HttpPort {
   }
 
   close(): void {
-    for (const origin of this.#origins.values()) origin.close()
     this.#origins.clear()
     this.#forwarder.close()
-    this.#outer.closeAllConnections()
-    this.#inner.closeAllConnections()
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   /** Plain HTTP, with the whole URL in the request line. */

@@ -47,10 +47,6 @@ export class Origin {
     return held
   }
 
-  close(): void {
-    for (const connection of this.#connections.keys()) connection.destroy()
-  }
-
   connected(connection: Duplex): void {
     if (this.#connections.has(connection)) return
     this.#connections.set(connection, new Set())

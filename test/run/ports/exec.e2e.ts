@@ -126,7 +126,7 @@ test('a copilot gets a database by proxy unless it says otherwise, and not other
   expect(stderr).toContain('dev-db: hard, by proxy')
   const refused = await run('--deliver', 'env', '--', 'true')
   expect(refused.code).toBe(125)
-  expect(refused.stderr).toContain('only by a permit that names context.delivery')
+  expect(refused.stderr).toContain('hint: ask for it by a proxy: --deliver proxy')
   expect((await run('--deliver', 'prox', '--', 'true')).stderr).toContain(
     '--deliver: expected env or proxy',
   )

@@ -179,8 +179,12 @@ describe('a plain API on loopback', () => {
     const env = await deliver(api.url())
     const url = api.url()
     await api[Symbol.asyncDispose]()
-    const { stdout } = await curl(env, '--include', ...withToken(env), url)
-    expect(stdout).toMatch(/^HTTP\/1.1 502[\s\S]*ECONNREFUSED/)
+    const file = join(folder, 'body')
+    writeFileSync(file, 'x'.repeat(3_000_000))
+    for (const body of [[], ['--data-binary', `@${file}`]]) {
+      const { stdout } = await curl(env, '--include', ...withToken(env), ...body, url)
+      expect(stdout).toMatch(/HTTP\/1.1 502[\s\S]*ECONNREFUSED/)
+    }
     api = await Api.start()
   })
 })
