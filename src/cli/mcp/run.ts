@@ -2,7 +2,7 @@ import type { Opening, Pending } from '../../client/asking.ts'
 import { Lifeline } from '../../client/lifeline.ts'
 import { rememberSeen } from '../../client/seen.ts'
 import { JitError } from '../../lib/errors.ts'
-import type { ClaimedContext, Command } from '../../protocol/request.ts'
+import type { Command } from '../../protocol/request.ts'
 import { runElevated } from '../../run/elevated.ts'
 import type { Deps } from '../deps.ts'
 import { grantRequest, redemption } from '../elevation-request.ts'
@@ -23,12 +23,6 @@ interface Job {
   readonly call: Call
   readonly deps: Deps
   readonly running: Running
-}
-
-/** What is asked for, as both kinds of openings say it. */
-interface Standing {
-  readonly claimed: ClaimedContext
-  readonly command: Command
 }
 
 /**
@@ -54,7 +48,7 @@ export async function run(input: RunInput, call: Call): Promise<Answer> {
 /** What waits for people is left to itself at once, so that it can be gone on with whatever becomes of this call. */
 async function ask(opening: Extract<Opening, { type: 'request' }>, job: Job): Promise<Answer> {
   const { claimed, command } = opening.details
-  const first = await attempt(opening, { job, wait: 0, standing: { claimed, command } })
+  const first = await attempt(opening, { job, wait: 0 })
   if (first.kind === 'answer') return first.answer
   const { grant } = first.pending
   const { input, call } = job
@@ -75,7 +69,7 @@ async function redeem(
   opening: Extract<Opening, { type: 'redeem' }>,
   { job, wait }: { job: Job; wait: number },
 ): Promise<Answer> {
-  const answered = await attempt(opening, { job, wait, standing: opening })
+  const answered = await attempt(opening, { job, wait })
   const { command } = opening
   return answered.kind === 'answer'
     ? answered.answer
@@ -87,15 +81,12 @@ type Attempted =
   | { readonly kind: 'pending'; readonly pending: Pending }
 
 /** @param how.wait seconds for an approval; then the request is left to itself */
-async function attempt(
-  opening: Opening,
-  how: { job: Job; wait: number; standing: Standing },
-): Promise<Attempted> {
+async function attempt(opening: Opening, how: { job: Job; wait: number }): Promise<Attempted> {
   const { call, running } = how.job
   using patience = new Patience({
     client: call.client,
     who: call.acting.agent,
-    command: how.standing.command,
+    command: commandOf(opening),
     cancelled: call.signal,
     seconds: how.wait,
   })
@@ -110,14 +101,12 @@ async function attempt(
   }
 }
 
+const commandOf = (opening: Opening): Command =>
+  opening.type === 'request' ? opening.details.command : opening.command
+
 async function elevated(
   opening: Opening,
-  {
-    job,
-    wait,
-    standing,
-    patience,
-  }: { job: Job; wait: number; standing: Standing; patience: Patience },
+  { job, wait, patience }: { job: Job; wait: number; patience: Patience },
 ): Promise<Attempted> {
   const { call, deps, running } = job
   const { broker, authorizer } = call.connection
@@ -129,7 +118,7 @@ async function elevated(
       throw signInWanted(call.acting.agent)
     },
     withdraw: (grant) => withdraw(grant, call),
-    command: standing.command,
+    command: commandOf(opening),
     environment: { ...deps.env, JIT_AGENT: call.acting.agent },
     minTtl: undefined,
     runtime: deps.paths.runtime,
@@ -139,9 +128,9 @@ async function elevated(
     apart: { start: (child) => running.start(child), stop: running.stop, grace: STOP_GRACE },
   })
   if (finished.kind === 'detached') return { kind: 'pending', pending: finished.pending }
-  if (finished.release.kind === 'released') {
-    const { log } = finished.release.receipt
-    rememberSeen(deps.paths.data, { broker, position: log })
+  const { release } = finished
+  if (release.kind === 'released') {
+    rememberSeen(deps.paths.data, { broker, position: release.receipt.log })
   }
   return { kind: 'answer', answer: running.answer(finished) }
 }

@@ -1,5 +1,6 @@
 import type { Requested } from '../../client/asking.ts'
 import { formatDuration } from '../../lib/duration.ts'
+import type { CommandOutcome } from '../../protocol/lifeline.ts'
 import type { Child, ChildStart } from '../../run/child.ts'
 import type { Finished, Progress, Stopped } from '../../run/elevated.ts'
 import type { Answer } from './answer.ts'
@@ -92,20 +93,19 @@ export class Running implements Disposable {
   }
 
   answer(finished: Finished): Answer {
-    const { granted, outcome, stopped, release } = finished
+    const { granted, outcome, stopped, release, releaseTook } = finished
     const { clock } = this.#call.deps
-    const seconds = (clock.monotonic() - this.#started) / 1000
+    const seconds = (clock.monotonic() - this.#started - releaseTook) / 1000
     const [stdout, stderr] = [this.#stdout.kept(), this.#stderr.kept()]
     const how = this.#howItEnded(stopped)
     const receipt = release.kind === 'released' ? release.receipt : undefined
     const given = receipt
       ? receiptLines(receipt, clock.now())
       : [`no receipt: the broker ends it by itself, at ${granted.expires_at} at the latest`]
-    const ended =
-      outcome.signal === null ? `exit code ${outcome.code}` : `ended by ${outcome.signal}`
+    const took = formatDuration(Math.round(seconds))
     return {
       lines: [
-        `${how.words}: ${ended}, after ${formatDuration(Math.round(seconds))}; ${granted.grant}: ${given.join('; ')}`,
+        `${how.words}: ${endText(outcome)}, after ${took}; ${granted.grant}: ${given.join('; ')}`,
         ...section('stdout', stdout.text),
         ...section('stderr', stderr.text),
       ],
@@ -152,6 +152,10 @@ function endReason(stopped: Exclude<Stopped, { kind: 'cancelled' }>): string {
   if (stopped.kind === 'deadline') return "the grant's time was over"
   if (stopped.kind === 'refused') return stopped.error.message
   return `the broker ended the grant (${[stopped.endedBy, stopped.reason].filter(Boolean).join(': ')})`
+}
+
+function endText({ code, signal }: CommandOutcome): string {
+  return signal === null ? `exit code ${code}` : `ended by ${signal}`
 }
 
 function section(name: string, text: string): string[] {
