@@ -2,8 +2,14 @@
 # Clears up after a sandbox: when its supervisor says so, or was killed, either of which ends the input.
 # $1 the process of bubblewrap, $2 the sandbox's folder, $3 its note of what was made to be mounted on.
 read -r _
-if kill -0 "$1" 2>/dev/null; then
-  while kill -0 "$1" 2>/dev/null; do sleep 0.05; done
+
+# One that nobody has waited for yet has ended as well (Z in proc_pid_stat(5)).
+runs() {
+  read -r stat <"/proc/$1/stat" || return 1
+  case ${stat##*) } in [ZX]*) return 1 ;; esac
+}
+if runs "$1"; then
+  while runs "$1"; do sleep 0.05; done
   # What bubblewrap held ends with it, a moment later.
   sleep 0.1
 fi
@@ -16,17 +22,31 @@ set -- "$notes"/*
 for note; do
   holder=${note##*/}
   holder=${holder%%.*}
-  [ "$holder" = ended ] || ! kill -0 "$holder" 2>/dev/null || exit 0
+  [ "$holder" = ended ] || ! runs "$holder" || exit 0
 done
+
+set -f
+IFS='
+'
+read_notes=$*
 # What lies in another comes first.
-cat "$@" | sort -r | while IFS= read -r path; do
-  if [ -d "$path" ]; then
-    rmdir "$path"
-  elif [ -f "$path" ] && [ ! -s "$path" ]; then
-    rm -f "$path"
-  elif [ "${path##*/}" = commondir ] && [ "$(cat "$path")" = ./ ]; then
-    rm -f "$path"
-  fi
+paths=$(cat "$@" | sort -r)
+made() {
+  [ -f "$1" ] || return 1
+  [ -s "$1" ] || return 0
+  [ "${1##*/}" = commondir ] && [ "$(cat "$1")" = ./ ]
+}
+set -- $paths
+for path; do
+  shift
+  made "$path" && set -- "$@" "$path"
 done
 rm -f "$@"
+set -- $paths
+for path; do
+  shift
+  [ -d "$path" ] && set -- "$@" "$path"
+done
+rmdir "$@"
+rm -f $read_notes
 rmdir "$notes" "${notes%/*}"
