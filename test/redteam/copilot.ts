@@ -23,15 +23,15 @@ function missing({ needs = [] }: Escape): string | undefined {
   return needs.find((program) => !folders.some((folder) => existsSync(`${folder}/${program}`)))
 }
 
-async function attempt(escape: Escape): Promise<Attempted> {
-  const { name } = escape
-  const lacking = missing(escape)
+async function attempt(way: Escape): Promise<Attempted> {
+  const { name } = way
+  const lacking = missing(way)
   if (lacking !== undefined) return { name, missing: lacking }
   try {
     const late = new Promise<never>((_, reject) => {
       setTimeout(() => reject(new Error('no end')), TIMEOUT_MS).unref()
     })
-    const got = await Promise.race([Promise.resolve(escape.attempt(surroundings)), late])
+    const got = await Promise.race([Promise.resolve(way.attempt(surroundings)), late])
     return got === undefined || got === '' ? { name, refusal: 'nothing' } : { name, got }
   } catch (error) {
     return { name, refusal: (error as Error).message.trim().split('\n').at(-1) ?? '' }
@@ -66,8 +66,11 @@ async function handOut(): Promise<void> {
   const [node, jit] = surroundings.jit
   const { notes } = surroundings
   copyFileSync('/proc/self/mountinfo', join(notes, 'mounts'))
-  const script = 'env > granted.new; mv granted.new granted.env; while [ ! -e done ]; do sleep 0.05; done'
-  await shell(`cd ${notes} && '${node}' '${jit}' ${ASK.join(' ')} sh -c '${script}'`, { timeout: 30_000 })
+  const script =
+    'env > granted.new; mv granted.new granted.env; while [ ! -e done ]; do sleep 0.05; done'
+  await shell(`cd ${notes} && '${node}' '${jit}' ${ASK.join(' ')} sh -c '${script}'`, {
+    timeout: 30_000,
+  })
 }
 
 // What an attempt leaves behind must not end those that come after it.

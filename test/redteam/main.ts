@@ -1,6 +1,7 @@
 /** `npm run redteam`: prints what came of every escape; fails where one succeeded. */
-import { printed } from './referee.ts'
+
 import { redTeam } from './redteam.ts'
+import { printed } from './referee.ts'
 
 const rows = await redTeam()
 process.stdout.write(`${printed(rows)}\n`)

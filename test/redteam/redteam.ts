@@ -8,7 +8,7 @@ import { ControlPlane } from '../servers/control-plane.ts'
 import { Database } from '../servers/database.ts'
 import { startPostgres } from '../servers/postgres.ts'
 import type { Surroundings } from './escape.ts'
-import { type Finding, judge, type Row, tabulate, type Truth } from './referee.ts'
+import { type Finding, judge, type Row, type Truth, tabulate } from './referee.ts'
 import { type Stage, setStage } from './stage.ts'
 
 const HOLD_MS = 45_000

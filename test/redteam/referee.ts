@@ -16,7 +16,7 @@ export interface Finding {
 /** One line of the table. */
 export interface Row {
   readonly area: string
-  readonly escape: Escape
+  readonly way: Escape
   readonly outside: Finding
   readonly inside: Finding
 }
@@ -41,19 +41,21 @@ export async function judge(results: string, truth: Truth): Promise<Map<string, 
     .filter(Boolean)
     .map((line) => JSON.parse(line) as Attempted)
   const findings = new Map<string, Finding>()
-  const escapes = new Map(Object.values(ESCAPES).flatMap((all) => all.map((one) => [one.name, one])))
+  const escapes = new Map(
+    Object.values(ESCAPES).flatMap((all) => all.map((one) => [one.name, one])),
+  )
   for (const attempted of attempts) {
-    const escape = escapes.get(attempted.name)
-    if (escape) findings.set(escape.name, await verdictOn(escape, attempted, truth))
+    const way = escapes.get(attempted.name)
+    if (way) findings.set(way.name, await verdictOn(way, attempted, truth))
   }
   return findings
 }
 
-async function verdictOn(escape: Escape, attempted: Attempted, truth: Truth): Promise<Finding> {
+async function verdictOn(way: Escape, attempted: Attempted, truth: Truth): Promise<Finding> {
   const { got, refusal = '', missing } = attempted
   if (missing !== undefined) return { verdict: 'missing', detail: missing }
   const detail = refusal || (got ?? '').trim().split('\n').at(-1) || ''
-  const succeeded = await isProven(escape, got, truth)
+  const succeeded = await isProven(way, got, truth)
   return { verdict: succeeded ? 'succeeded' : 'refused', detail: plain(detail) }
 }
 
@@ -99,21 +101,21 @@ export function tabulate(
   inside: ReadonlyMap<string, Finding>,
 ): Row[] {
   return Object.entries(ESCAPES).flatMap(([area, escapes]) =>
-    escapes.map((escape) => ({
+    escapes.map((way) => ({
       area,
-      escape,
-      outside: outside.get(escape.name) ?? NOT_TRIED,
-      inside: inside.get(escape.name) ?? NOT_TRIED,
+      way,
+      outside: outside.get(way.name) ?? NOT_TRIED,
+      inside: inside.get(way.name) ?? NOT_TRIED,
     })),
   )
 }
 
-/** The table as text, one line an escape. */
+/** The table as text, one line for each way. */
 export function printed(rows: readonly Row[]): string {
-  const width = Math.max(...rows.map(({ escape }) => escape.name.length))
+  const width = Math.max(...rows.map(({ way }) => way.name.length))
   return rows
-    .map(({ escape, outside, inside }) =>
-      [escape.name.padEnd(width), outside.verdict.padEnd(9), inside.verdict.padEnd(9), inside.detail]
+    .map(({ way, outside, inside }) =>
+      [way.name.padEnd(width), outside.verdict.padEnd(9), inside.verdict.padEnd(9), inside.detail]
         .join('  ')
         .trimEnd(),
     )

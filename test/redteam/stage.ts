@@ -19,7 +19,8 @@ export interface Stage extends AsyncDisposable {
 const PYTHON = '/usr/bin/python3'
 
 /** A name in the process table by which an attempt makes sure whom it hits. */
-const BYSTANDER = "require('node:fs').writeFileSync('/proc/self/comm', 'jit-bystander'); setInterval(() => {}, 1000)"
+const BYSTANDER =
+  "require('node:fs').writeFileSync('/proc/self/comm', 'jit-bystander'); setInterval(() => {}, 1000)"
 
 /**
  * A person's machine in small: a home full of credentials, a repository in it, and other programs of
@@ -46,7 +47,11 @@ export async function setStage(home: string, jit: readonly [string, string]): Pr
     secret,
     surroundings: {
       ...{ home, repository, temporaryFile, sharedFile, sockets, abstractSocket, debugPort, jit },
-      ...{ victim: victim.pid ?? 0, bystander: bystander.pid ?? 0, notes: join(repository, 'notes') },
+      ...{
+        victim: victim.pid ?? 0,
+        bystander: bystander.pid ?? 0,
+        notes: join(repository, 'notes'),
+      },
       ...{ webPort: webPort ?? 0, dnsPort: dnsPort ?? 0, ...kept },
     },
     async [Symbol.asyncDispose]() {
@@ -63,20 +68,49 @@ function write(path: string, text: string): string {
   return path
 }
 
-function furnish({ home, repository, secret }: { home: string; repository: string; secret: string }) {
+function furnish({
+  home,
+  repository,
+  secret,
+}: {
+  home: string
+  repository: string
+  secret: string
+}) {
   for (const path of Object.values(KEPT_IN_HOMES)) write(join(home, path), `# ${secret}`)
-  for (const folder of ['', '.ssh', '.config/jit']) write(join(home, folder, `${secret}-name`), secret)
-  for (const path of ['.github/workflows/build.yml', '.claude/commands/test.md', '.vscode/settings.json'])
+  for (const folder of ['', '.ssh', '.config/jit'])
+    write(join(home, folder, `${secret}-name`), secret)
+  for (const path of [
+    '.github/workflows/build.yml',
+    '.claude/commands/test.md',
+    '.vscode/settings.json',
+  ])
     write(join(repository, path), '# as it should be')
   write(join(repository, '.husky/pre-push'), '# as it should be')
-  write(join(repository, '.jit.yaml'), 'version: 1\nprofiles:\n  work: { environment: dev, task: plan }')
+  write(
+    join(repository, '.jit.yaml'),
+    'version: 1\nprofiles:\n  work: { environment: dev, task: plan }',
+  )
   write(join(repository, 'readme.txt'), 'a project')
   mkdirSync(join(repository, 'notes'))
   const git = (...args: string[]) =>
-    execFileSync('git', args, { cwd: repository, stdio: 'ignore', env: { ...process.env, HOME: home } })
+    execFileSync('git', args, {
+      cwd: repository,
+      stdio: 'ignore',
+      env: { ...process.env, HOME: home },
+    })
   git('init', '-b', 'main')
   git('config', 'core.hooksPath', '.husky')
-  git('-c', 'user.name=dev', '-c', 'user.email=dev@example.com', 'commit', '--allow-empty', '-m', 'start')
+  git(
+    '-c',
+    'user.name=dev',
+    '-c',
+    'user.email=dev@example.com',
+    'commit',
+    '--allow-empty',
+    '-m',
+    'start',
+  )
   git('config', '--unset', 'core.hooksPath')
   cpSync(import.meta.dirname, join(repository, 'copilot'), { recursive: true })
 }
@@ -89,7 +123,13 @@ interface VictimParts {
   readonly debugPort: number
 }
 
-function startVictim({ home, secret, sockets, abstractSocket, debugPort }: VictimParts): ChildProcess {
+function startVictim({
+  home,
+  secret,
+  sockets,
+  abstractSocket,
+  debugPort,
+}: VictimParts): ChildProcess {
   const script = join(import.meta.dirname, 'victim.ts')
   const args = [script, home, JSON.stringify(sockets), abstractSocket, `--password=${secret}`]
   return spawn(process.execPath, [`--inspect-port=127.0.0.1:${debugPort}`, ...args], {

@@ -84,7 +84,12 @@ interface Speaking {
 }
 
 /** Sends bytes over TCP and gives back whatever is answered. */
-export function speak({ host = '127.0.0.1', port, say, patience = 700 }: Speaking): Promise<string> {
+export function speak({
+  host = '127.0.0.1',
+  port,
+  say,
+  patience = 700,
+}: Speaking): Promise<string> {
   return new Promise((resolve, reject) => {
     let heard = ''
     const socket = connect({ host, port })

@@ -38,7 +38,21 @@ async function nameServer(): Promise<number> {
     head.writeUInt16BE(1, 6)
     head.writeUInt16BE(0, 10)
     const asked = question.subarray(12, question.indexOf(0, 12) + 5)
-    const record = Buffer.from([0xc0, 0x0c, 0, 16, 0, 1, 0, 0, 0, 60, 0, text.length + 1, text.length])
+    const record = Buffer.from([
+      0xc0,
+      0x0c,
+      0,
+      16,
+      0,
+      1,
+      0,
+      0,
+      0,
+      60,
+      0,
+      text.length + 1,
+      text.length,
+    ])
     server.send(Buffer.concat([head, asked, record, text]), port, address)
   })
   await new Promise<void>((bound) => server.bind(0, '127.0.0.1', bound))

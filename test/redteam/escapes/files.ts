@@ -64,38 +64,40 @@ const readings: Escape[] = Object.entries(KEPT_IN_HOMES).map(([what, path]) => (
 const KEY = KEPT_IN_HOMES['an SSH key']
 
 /** Ways round a name that is closed. */
-const detours: Record<string, (s: Surroundings) => string | undefined | Promise<string | undefined>> =
-  {
-    'through a symbolic link in the repository': ({ home, repository }) => {
-      const link = join(repository, 'link-out')
-      symlinkSync(join(home, KEY), link)
-      try {
-        return readFileSync(link, 'utf8')
-      } finally {
-        rmSync(link)
-      }
-    },
-    'by a hard link in the repository': ({ home, repository }) => {
-      const link = join(repository, 'hard-link')
-      linkSync(join(home, KEY), link)
-      try {
-        return readFileSync(link, 'utf8')
-      } finally {
-        rmSync(link)
-      }
-    },
-    'relative to the working directory': ({ home, repository }) =>
-      readFileSync(`${repository}/${relative(repository, join(home, KEY))}`, 'utf8'),
-    'through /proc/self/root': ({ home }) => readFileSync(`/proc/self/root${home}/${KEY}`, 'utf8'),
-    'through /proc/self/cwd': ({ home, repository }) =>
-      readFileSync(`/proc/self/cwd/${relative(repository, join(home, KEY))}`, 'utf8'),
-    'through the root of any process': async ({ home, victim }) =>
-      shell(`for p in ${victim} $(ls /proc); do cat /proc/$p/root${home}/${KEY} && exit; done`),
-    'from a set-up of mounts of its own': ({ home }) =>
-      shell(
-        `unshare -Urm sh -c 'mkdir -p /dev/shm/m; mount --rbind / /dev/shm/m; umount -l ${home}; umount -l /tmp; cat ${home}/${KEY} || cat /dev/shm/m${home}/${KEY}'`,
-      ),
-  }
+const detours: Record<
+  string,
+  (s: Surroundings) => string | undefined | Promise<string | undefined>
+> = {
+  'through a symbolic link in the repository': ({ home, repository }) => {
+    const link = join(repository, 'link-out')
+    symlinkSync(join(home, KEY), link)
+    try {
+      return readFileSync(link, 'utf8')
+    } finally {
+      rmSync(link)
+    }
+  },
+  'by a hard link in the repository': ({ home, repository }) => {
+    const link = join(repository, 'hard-link')
+    linkSync(join(home, KEY), link)
+    try {
+      return readFileSync(link, 'utf8')
+    } finally {
+      rmSync(link)
+    }
+  },
+  'relative to the working directory': ({ home, repository }) =>
+    readFileSync(`${repository}/${relative(repository, join(home, KEY))}`, 'utf8'),
+  'through /proc/self/root': ({ home }) => readFileSync(`/proc/self/root${home}/${KEY}`, 'utf8'),
+  'through /proc/self/cwd': ({ home, repository }) =>
+    readFileSync(`/proc/self/cwd/${relative(repository, join(home, KEY))}`, 'utf8'),
+  'through the root of any process': async ({ home, victim }) =>
+    shell(`for p in ${victim} $(ls /proc); do cat /proc/$p/root${home}/${KEY} && exit; done`),
+  'from a set-up of mounts of its own': ({ home }) =>
+    shell(
+      `unshare -Urm sh -c 'mkdir -p /dev/shm/m; mount --rbind / /dev/shm/m; umount -l ${home}; umount -l /tmp; cat ${home}/${KEY} || cat /dev/shm/m${home}/${KEY}'`,
+    ),
+}
 
 const roundabout: Escape[] = Object.entries(detours).map(([way, attempt]) => ({
   name: `read a hidden file ${way}`,

@@ -24,7 +24,9 @@ print(ctypes.string_at(at, 256).split(b'\\0')[0].decode())`,
     plain: true,
     proof: 'claim',
     attempt: ({ sharedMemory }) =>
-      shell(`awk '$2 == ${sharedMemory}' /proc/sysvipc/shm`).then((line) => line.trim() || undefined),
+      shell(`awk '$2 == ${sharedMemory}' /proc/sysvipc/shm`).then(
+        (line) => line.trim() || undefined,
+      ),
   },
   {
     name: "read another program's shared memory (/dev/shm)",
@@ -61,7 +63,11 @@ print(data.value.decode())`,
 const HANDLES = [
   ...['/proc/sys/kernel/core_pattern', '/proc/sys/kernel/modprobe', '/proc/sysrq-trigger'],
   ...['/proc/sys/kernel/randomize_va_space', '/proc/sys/kernel/yama/ptrace_scope'],
-  ...['/proc/sys/vm/overcommit_memory', '/proc/sys/fs/suid_dumpable', '/proc/sys/fs/protected_symlinks'],
+  ...[
+    '/proc/sys/vm/overcommit_memory',
+    '/proc/sys/fs/suid_dumpable',
+    '/proc/sys/fs/protected_symlinks',
+  ],
   ...['/proc/sys/fs/binfmt_misc/register', '/sys/kernel/uevent_helper', '/sys/kernel/mm/ksm/run'],
   ...['/sys/power/state', '/sys/fs/cgroup/cgroup.procs', '/sys/fs/cgroup/devices/release_agent'],
   ...['/sys/fs/cgroup/unified/cgroup.procs', '/proc/1/oom_score_adj', '/proc/self/attr/current'],
@@ -79,7 +85,8 @@ const calls: Record<string, string> = {
     'import time; now = struct.pack("qq", int(time.time()), 0); print(call(227, 112, 0, ctypes.create_string_buffer(now)))',
   'rename the machine':
     'name = os.uname().nodename.encode(); print(call(170, 161, name, len(name)))',
-  'make a device': 'print(call(133 if not ARM else 33, 33, *([b"disk"] if not ARM else [-100, b"disk"]), 0o60600, 0xfe00))',
+  'make a device':
+    'print(call(133 if not ARM else 33, 33, *([b"disk"] if not ARM else [-100, b"disk"]), 0o60600, 0xfe00))',
   "mount the machine's disk":
     'libc.unshare(0x20000); libc.mount(None, b"/", None, 0x44000, None); print(check(libc.mount(b"/dev/vda", b"/mnt", b"ext4", 1, None), "mount"))',
   'mount control groups, and with them the rights of their release agent':
@@ -109,7 +116,10 @@ const others: Escape[] = [
     attempt: () =>
       shell(
         `for f in ${HANDLES.join(' ')}; do (exec 3>>$f) 2>/dev/null && echo $f; done; true`,
-      ).then((open) => open.replace(/\/proc\/(1\/oom_score_adj|self\/attr\/current)\n/g, '').trim() || undefined),
+      ).then(
+        (open) =>
+          open.replace(/\/proc\/(1\/oom_score_adj|self\/attr\/current)\n/g, '').trim() || undefined,
+      ),
   },
   {
     name: 'leave a program that runs as the person for whoever starts it (set-uid)',
@@ -121,7 +131,9 @@ const others: Escape[] = [
         `cp /bin/true ${repository}/set-uid; chmod 4755 ${repository}/set-uid || python3 -c "import os; os.close(os.open('${repository}/set-uid2', os.O_CREAT | os.O_WRONLY, 0o4755))"`,
       ),
     effect: ({ repository }) =>
-      shell(`find ${repository} -maxdepth 1 -perm /4000 -type f`).then((list) => list.trim() !== ''),
+      shell(`find ${repository} -maxdepth 1 -perm /4000 -type f`).then(
+        (list) => list.trim() !== '',
+      ),
   },
   {
     name: 'have its own memory written out where it wants (core dumps)',
@@ -139,9 +151,9 @@ const others: Escape[] = [
     plain: false,
     proof: 'claim',
     attempt: () =>
-      shell(
-        `grep -q 'NoNewPrivs:.1' /proc/self/status || echo set-uid programs work`,
-      ).then((said) => said.trim() || undefined),
+      shell(`grep -q 'NoNewPrivs:.1' /proc/self/status || echo set-uid programs work`).then(
+        (said) => said.trim() || undefined,
+      ),
   },
 ]
 

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Escape, Surroundings } from '../escape.ts'
 import { python, run, speak } from '../tools.ts'
 
@@ -29,6 +30,16 @@ function ask({ method = 'GET', target, headers = [], body = '' }: Asked): Promis
   return speak({ port: link(), say: `${lines.join('\r\n')}\r\n\r\n${body}`, patience: 2_000 })
 }
 
+/** The same, and again while it is refused only because it is one too many at once. */
+async function askPatiently(asked: Asked): Promise<string> {
+  for (let tries = 0; tries < 40; tries++) {
+    const answer = await ask(asked).catch((error: Error) => error.message)
+    if (!/^HTTP\/1\.1 429/.test(answer)) return answer
+    await wait(100)
+  }
+  throw new Error('too much at once')
+}
+
 const accepted = (answer: string): boolean => /^HTTP\/1\.[01] (?:2|101)/m.test(answer)
 
 /** The requests that were let through. @throws Error with the last refusal when none was */
@@ -36,11 +47,9 @@ async function tryThem(requests: readonly Asked[]): Promise<string> {
   const tries: string[] = []
   let last = ''
   for (const request of requests) {
-    const answer = await ask(request).catch((error: Error) => error.message)
+    const answer = await askPatiently(request)
     if (accepted(answer)) tries.push(`${request.method ?? 'GET'} ${request.target}: ${answer}`)
     else last = answer.split('\r\n')[0] ?? ''
-    // What is too much at once would be refused for that alone.
-    if (/ 429 /.test(last)) await new Promise((later) => setTimeout(later, 300))
   }
   if (tries.length === 0) throw new Error(last)
   return tries.join('\n')
@@ -68,9 +77,18 @@ function disguised(target: string): string[] {
   return [
     ...[`//${first}${rest}`, `/./${first}${rest}`, `/x/../${first}${rest}`, `/%2e/${first}${rest}`],
     ...[`/v1/whoami/../..${target}`, `/v1/whoami/%2e%2e/%2e%2e${target}`, `/${first};x=y${rest}`],
-    ...[`/v1/whoami;/../..${target}`, `/v1/whoami%2f..%2f..${target}`, `/v1/whoami\\..\\..${target}`],
+    ...[
+      `/v1/whoami;/../..${target}`,
+      `/v1/whoami%2f..%2f..${target}`,
+      `/v1/whoami\\..\\..${target}`,
+    ],
     ...[`/v1/whoami?${target}`, `/v1/whoami#/../..${target}`, target.toUpperCase(), `${target}/`],
-    ...[`http://127.0.0.1${target}`, `http://x@127.0.0.1:7421${target}`, `${target}%00`, `*${target}`],
+    ...[
+      `http://127.0.0.1${target}`,
+      `http://x@127.0.0.1:7421${target}`,
+      `${target}%00`,
+      `*${target}`,
+    ],
     ...[encodeURI(`/${first}`) + rest.replace('/', '%2F'), `/${first}${rest.replace('/', '//')}`],
   ].filter((one) => !one.startsWith('/v1/whoami?') && !one.startsWith('/v1/whoami#'))
 }
@@ -110,7 +128,7 @@ const identity: Escape[] = [
     proof: 'claim',
     attempt: async () => {
       const answers = await Promise.all(
-        CLAIMS.map((header) => ask({ target: '/v1/whoami', headers: [header] })),
+        CLAIMS.map((header) => askPatiently({ target: '/v1/whoami', headers: [header] })),
       )
       return answers.find((answer) => accepted(answer) && !answer.includes('"kind":"agent"'))
     },
@@ -122,7 +140,11 @@ const identity: Escape[] = [
     proof: 'claim',
     attempt: () =>
       tryThem([
-        { method: 'POST', target: '/oauth/token', body: 'grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange' },
+        {
+          method: 'POST',
+          target: '/oauth/token',
+          body: 'grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange',
+        },
         { target: '/.well-known/oauth-protected-resource' },
         { target: '/idp/.well-known/openid-configuration' },
         { method: 'POST', target: '/idp/device/auth', body: 'client_id=jit-agent' },
@@ -140,9 +162,16 @@ const asking: Escape[] = [
       const { output } = await jit(s, ['grants', '--json'])
       const { output: shown } = await jit(s, ['show', s.grantOfOwner, '--json'])
       if (process.env.JIT_SANDBOX === undefined) return output + shown
-      const seen = [`/v1/grants/${s.grantOfOwner}`, '/v1/grants?scope=mine', '/v1/grants?scope=mine&scope=all']
-        .concat(`/v1/policy/explain?grant=${s.grantOfOwner}`, `/v1/approvals/${s.grantOfOwner}`)
-      return output + shown + (await Promise.all(seen.map((target) => ask({ target })))).join('\n')
+      const seen = [
+        `/v1/grants/${s.grantOfOwner}`,
+        '/v1/grants?scope=mine',
+        '/v1/grants?scope=mine&scope=all',
+      ].concat(`/v1/policy/explain?grant=${s.grantOfOwner}`, `/v1/approvals/${s.grantOfOwner}`)
+      return (
+        output +
+        shown +
+        (await Promise.all(seen.map((target) => askPatiently({ target })))).join('\n')
+      )
     },
   },
   {
@@ -165,16 +194,36 @@ const asking: Escape[] = [
     plain: false,
     proof: 'claim',
     attempt: async (s) => {
-      const asked = await jit(s, ['request', '--env', 'prod', '--task', 'deploy', '--json', '--', 'true'])
+      const asked = await jit(s, [
+        'request',
+        '--env',
+        'prod',
+        '--task',
+        'deploy',
+        '--json',
+        '--',
+        'true',
+      ])
       const id = /g_[a-z0-9]+/.exec(asked.output)?.[0]
       if (!id) throw new Error(`nothing to approve: ${asked.output}`)
       const approved = await jit(s, ['approve', id])
       if (approved.code === 0) return approved.output
       const target = `/v1/grants/${id}/approve`
       return tryThem([
-        ...[target, ...disguised(target)].map((one) => ({ method: 'POST', target: one, body: '{}' })),
-        { method: 'POST', target: `/v1/grants/${id}/revoke`, headers: [`X-Original-URL: ${target}`], body: '{"approve":true}' },
-      ]).then((answers) => (answers.includes('"withdrawn"') || answers.includes('revoke:') ? undefined : answers))
+        ...[target, ...disguised(target)].map((one) => ({
+          method: 'POST',
+          target: one,
+          body: '{}',
+        })),
+        {
+          method: 'POST',
+          target: `/v1/grants/${id}/revoke`,
+          headers: [`X-Original-URL: ${target}`],
+          body: '{"approve":true}',
+        },
+      ]).then((answers) =>
+        answers.includes('"withdrawn"') || answers.includes('revoke:') ? undefined : answers,
+      )
     },
   },
   {
@@ -183,7 +232,15 @@ const asking: Escape[] = [
     plain: true,
     proof: 'claim',
     attempt: async (s) => {
-      const { code, output } = await jit(s, ['exec', '--env', 'staging', '--task', 'plan', '--', 'true'])
+      const { code, output } = await jit(s, [
+        'exec',
+        '--env',
+        'staging',
+        '--task',
+        'plan',
+        '--',
+        'true',
+      ])
       if (code !== 0) throw new Error(output.trim().split('\n').at(-1))
       return `granted: ${output}`
     },
@@ -211,7 +268,18 @@ const asking: Escape[] = [
       return output
     },
   },
-  ...['login', 'logout', 'approve', 'deny', 'acknowledge', 'audit', 'trust', 'policy', 'broker', 'dev'].map(
+  ...[
+    'login',
+    'logout',
+    'approve',
+    'deny',
+    'acknowledge',
+    'audit',
+    'trust',
+    'policy',
+    'broker',
+    'dev',
+  ].map(
     (command): Escape => ({
       name: `run jit ${command}`,
       gain: "what is the person's to do",
@@ -291,14 +359,20 @@ const smuggling: Escape[] = [
     proof: 'claim',
     attempt: () =>
       tryThem(
-        ['/v1/sandbox', '/v1/lifeline/../sandbox', '/v1//sandbox', '/v1/lifeline?/v1/sandbox', '/v1/events', '/v1/lifeline/']
-          .map((target) => ({
-            target,
-            headers: [
-              ...['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'],
-              'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
-            ],
-          })),
+        [
+          '/v1/sandbox',
+          '/v1/lifeline/../sandbox',
+          '/v1//sandbox',
+          '/v1/lifeline?/v1/sandbox',
+          '/v1/events',
+          '/v1/lifeline/',
+        ].map((target) => ({
+          target,
+          headers: [
+            ...['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'],
+            'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+          ],
+        })),
       ),
   },
   {
@@ -363,9 +437,19 @@ sys.exit(str(last))`,
     plain: false,
     proof: 'effect',
     attempt: async (s) => {
-      const escape = '\u001b]52;c;ZXZpbA==\u0007\u009b2J\u202e'
-      const words = ['request', '--env', 'prod', '--task', 'deploy', '--reason', escape, '--ticket', escape]
-      return (await jit(s, [...words, '--', 'true', escape])).output
+      const sequences = '\u001b]52;c;ZXZpbA==\u0007\u009b2J\u202e'
+      const words = [
+        'request',
+        '--env',
+        'prod',
+        '--task',
+        'deploy',
+        '--reason',
+        sequences,
+        '--ticket',
+        sequences,
+      ]
+      return (await jit(s, [...words, '--', 'true', sequences])).output
     },
     // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
     effect: async (s) => /\u001b\]|\u009b|\u202e/.test(await personsView(s)),
@@ -375,7 +459,13 @@ sys.exit(str(last))`,
 /** What the person is shown of requests. */
 async function personsView(s: Surroundings): Promise<string> {
   const { PATH } = process.env
-  const env = { PATH, HOME: s.home, XDG_RUNTIME_DIR: join(s.home, 'run'), JIT_KEYSTORE: 'file', JIT_BROKER: s.broker }
+  const env = {
+    PATH,
+    HOME: s.home,
+    XDG_RUNTIME_DIR: join(s.home, 'run'),
+    JIT_KEYSTORE: 'file',
+    JIT_BROKER: s.broker,
+  }
   const shown = await Promise.all(
     [['status'], ['grants', '--all']].map((words) => run(s.jit[0], [s.jit[1], ...words], { env })),
   )
@@ -391,7 +481,14 @@ const flooding: Escape[] = [
     attempt: async (s) => {
       const details = (index: number) => ({
         type: 'https://jit-elevate.dev/authorization/task',
-        ...{ environment: 'prod', task: 'deploy', targets: [], reason: `please ${index}`, ticket: '', labels: {} },
+        ...{
+          environment: 'prod',
+          task: 'deploy',
+          targets: [],
+          reason: `please ${index}`,
+          ticket: '',
+          labels: {},
+        },
         claimed: { repository: '', branch: '', commit: '', dirty: false },
         command: { argv: ['true'], directory: s.repository, executable: '/bin/true' },
       })
@@ -400,7 +497,10 @@ const flooding: Escape[] = [
           ask({
             method: 'POST',
             target: '/v1/grants',
-            body: JSON.stringify({ key: `flood-${index}-${process.pid}-0123456789`, details: details(index) }),
+            body: JSON.stringify({
+              key: `flood-${index}-${process.pid}-0123456789`,
+              details: details(index),
+            }),
           }).catch(() => ''),
         ),
       )

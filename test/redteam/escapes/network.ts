@@ -34,7 +34,12 @@ const METADATA = [
 
 /** Names that are nearly one that may be reached. */
 const NEARLY = [
-  ...['example.com.evil.example', 'evil-example.com', 'sub.example.com', 'example.com@evil.example'],
+  ...[
+    'example.com.evil.example',
+    'evil-example.com',
+    'sub.example.com',
+    'example.com@evil.example',
+  ],
   ...['example.com%00.evil.example', 'evil.example#example.com', 'example.com:80@evil.example'],
 ]
 
@@ -86,7 +91,13 @@ async function socks(address: Buffer, port: number, say: string): Promise<string
   if (!user || !secret) throw new Error('there is no proxy')
   const login = Buffer.concat([Buffer.of(1, user.length), user, Buffer.of(secret.length), secret])
   const where = Buffer.concat([address, Buffer.of(port >> 8, port & 255)])
-  const hello = Buffer.concat([Buffer.of(5, 2, 0, 2), login, Buffer.of(5, 1, 0), where, Buffer.from(say)])
+  const hello = Buffer.concat([
+    Buffer.of(5, 2, 0, 2),
+    login,
+    Buffer.of(5, 1, 0),
+    where,
+    Buffer.from(say),
+  ])
   return speak({ port: SOCKS_PORT, say: hello, patience: 1_500 })
 }
 
@@ -197,7 +208,9 @@ const outwards: Escape[] = [
         tunnel(METADATA, 80, ''),
         page(METADATA, 80, '/latest/meta-data/'),
       ])
-      return answers.map((one) => (one.status === 'fulfilled' ? one.value : '')).join('') || undefined
+      return (
+        answers.map((one) => (one.status === 'fulfilled' ? one.value : '')).join('') || undefined
+      )
     },
   },
   {
@@ -293,10 +306,17 @@ else: sys.exit('nothing but lo')`,
     proof: 'claim',
     attempt: async () => {
       const { port } = proxy()
-      const wrong = ['', 'Proxy-Authorization: Basic c3J0Og==\r\n', 'Proxy-Authorization: Bearer x\r\n']
+      const wrong = [
+        '',
+        'Proxy-Authorization: Basic c3J0Og==\r\n',
+        'Proxy-Authorization: Bearer x\r\n',
+      ]
       const answers = await Promise.all(
         wrong.map((line) =>
-          speak({ port, say: `CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n${line}\r\n` }),
+          speak({
+            port,
+            say: `CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n${line}\r\n`,
+          }),
         ),
       )
       return answers.find((answer) => !/^HTTP\/1\.[01] 407/.test(answer) && answer !== '')

@@ -76,7 +76,7 @@ printf '[core]\\n\\tfsmonitor = "touch ran-by-git; true"\\n' > ${configured}`
 
 const viaGit: Escape[] = [
   {
-    name: "lead Git to another configuration (.git/commondir)",
+    name: 'lead Git to another configuration (.git/commondir)',
     gain: "a program that the person's next `git status` runs",
     plain: true,
     needs: ['git'],
@@ -108,9 +108,12 @@ printf '[filter "evil"]\\n\\tclean = touch ran-by-git\\n' > .git/config.worktree
 
 async function gitRuns({ repository }: Surroundings): Promise<boolean> {
   const left = join(repository, 'ran-by-git')
-  await shell('touch readme.txt; git status; git diff; git add readme.txt; git stash list; rm -rf .git/commondir evil.git', {
-    cwd: repository,
-  })
+  await shell(
+    'touch readme.txt; git status; git diff; git add readme.txt; git stash list; rm -rf .git/commondir evil.git',
+    {
+      cwd: repository,
+    },
+  )
   const ran = existsSync(left)
   await shell(`rm -f ${left}`)
   return ran
@@ -118,7 +121,14 @@ async function gitRuns({ repository }: Surroundings): Promise<boolean> {
 
 /** Places outside the repository from which something runs by itself. */
 export const START_UP = [
-  ...['.bashrc', '.profile', '.zshrc', '.config/fish/config.fish', '.gitconfig', '.ssh/authorized_keys'],
+  ...[
+    '.bashrc',
+    '.profile',
+    '.zshrc',
+    '.config/fish/config.fish',
+    '.gitconfig',
+    '.ssh/authorized_keys',
+  ],
   ...['.config/autostart/evil.desktop', '.config/systemd/user/evil.service', '.local/bin/git'],
   ...['.npmrc', '.vimrc', '.config/jit/config.yaml', '.cache/jit/evil', '.local/share/jit/evil'],
 ] as const
@@ -139,7 +149,7 @@ const startUp: Escape[] = START_UP.map((path) => ({
 
 const others: Escape[] = [
   {
-    name: "change jit itself, its packages or Node",
+    name: 'change jit itself, its packages or Node',
     gain: "code of its own in the person's next `jit`",
     plain: true,
     proof: 'claim',

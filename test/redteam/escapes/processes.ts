@@ -130,7 +130,8 @@ for start, size in ranges(pid):
     plain: true,
     needs: ['strace'],
     proof: 'secret',
-    attempt: ({ victim }) => shell(`timeout 1 strace -f -s 200 -e trace=write,sendto,writev -p ${victim} 2>&1`),
+    attempt: ({ victim }) =>
+      shell(`timeout 0.5 strace -f -s 200 -e trace=write,sendto,writev -p ${victim} 2>&1`),
   },
   {
     name: 'take an open file out of another process (pidfd_getfd)',

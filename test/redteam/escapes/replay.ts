@@ -48,7 +48,8 @@ export const replay: readonly Escape[] = [
         port: 3128,
         say: `CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nProxy-Authorization: Basic ${login}\r\n\r\n`,
       })
-      if (/^HTTP\/1\.[01] 407/.test(answer) || answer === '') throw new Error(answer.split('\r\n')[0])
+      if (/^HTTP\/1\.[01] 407/.test(answer) || answer === '')
+        throw new Error(answer.split('\r\n')[0])
       return answer
     },
   },
@@ -64,7 +65,11 @@ export const replay: readonly Escape[] = [
       const { PATH } = process.env
       const env = { PATH, PGHOST, PGPORT, PGUSER, PGDATABASE, PGCONNECT_TIMEOUT: '3' }
       for (const words of [[], [String(PG_CONN_STR)]]) {
-        const { code, output } = await run('psql', ['-X', '-w', '-At', '-c', 'SELECT 1', ...words], { env })
+        const { code, output } = await run(
+          'psql',
+          ['-X', '-w', '-At', '-c', 'SELECT 1', ...words],
+          { env },
+        )
         if (code === 0) return output
         if (words.length > 0) throw new Error(output.trim().split('\n')[0])
       }

@@ -79,8 +79,7 @@ print(os.read(fd, 4096).decode())`,
     plain: false,
     needs: ['python3'],
     proof: 'claim',
-    attempt: () =>
-      python(`print(call(425, 425, 8, ctypes.create_string_buffer(120)))`),
+    attempt: () => python(`print(call(425, 425, 8, ctypes.create_string_buffer(120)))`),
   },
   {
     name: 'connect one half of a pair of sockets to a listener',
