@@ -21,13 +21,17 @@ function read(domain: string): AskedDomain {
 }
 
 /**
- * A domain as policies see it: in every name that it lies below, `api.example.com` in `example.com`
- * and `com`. A wildcard lies below the name that it is of, and is not that name.
+ * A domain as policies see it: in every name that it lies below and in the wildcards of these,
+ * `api.example.com` in `example.com` and `*.example.com`, `com` and `*.com`. A wildcard lies below the
+ * name that it is of, and is not that name.
  */
 export function domainEntities(domain: string): { uid: TypeAndId; entities: EntityJson[] } {
   const { name, port } = read(domain)
   const labels = name.split('.')
-  const above = labels.slice(1).map((_, index) => uidOf(labels.slice(index + 1).join('.')))
+  const below = labels.slice(1).map((_, index) => labels.slice(index + 1).join('.'))
+  const above = [...below, ...below.map((parent) => `*.${parent}`)]
+    .filter((parent) => parent !== name)
+    .map(uidOf)
   const uid = uidOf(name)
   return {
     uid,

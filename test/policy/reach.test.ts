@@ -49,10 +49,20 @@ describe('what a sandbox may reach', () => {
     expect(exact('*.example.com')).toBe('deny')
   })
 
+  it('is all below a name, and not that name, where policy names the wildcard', () => {
+    const ask = asker(PERMIT.replace('example.com', '*.example.com'))
+    expect(ask('*.example.com')).toBe('permit tools')
+    expect(ask('a.b.example.com')).toBe('permit tools')
+    expect(ask('*.b.example.com')).toBe('permit tools')
+    expect(ask('example.com')).toBe('deny')
+    expect(ask('*.com')).toBe('deny')
+  })
+
   it('is not all below a name where something there is forbidden, however that is written', () => {
     for (const forbid of [
       '(principal, action == Action::"reach", resource == Domain::"secret.example.com")',
       '(principal, action == Action::"reach", resource) when { resource in Domain::"x.secret.example.com" }',
+      '(principal, action == Action::"reach", resource in Domain::"*.secret.example.com")',
       '(principal, action == Action::"reach", resource) when { [Domain::"other.com", Domain::"secret.example.com"].contains(resource) }',
     ]) {
       const ask = asker(`${PERMIT} @id("no") forbid ${forbid};`)
