@@ -48,6 +48,8 @@ export type Assessment = { readonly decisions: readonly TargetDecision[] } & (
       readonly kind: 'denied'
       readonly denials: readonly TargetDenial[]
       readonly outside?: string
+      /** Whether it would be permitted where a proxy uses the credentials in the command's place. */
+      readonly byProxy?: boolean
     }
   /** It would permit with this; `wantedBy`: ids of the policies that say so. */
   | {
@@ -125,7 +127,10 @@ export class Decider {
     const would = (hypothesis: Hypothesis) => open.map(({ under }) => under(hypothesis))
     const permits = (hypothesis: Hypothesis) => open.every((one) => one.permits(hypothesis))
     const obligation = findObligation({ ...this.#config, permits })
-    if (!obligation) return { kind: 'denied', decisions, denials }
+    if (!obligation) {
+      const byProxy = this.#permitsByProxy(asker, request, evidence)
+      return { kind: 'denied', decisions, denials, byProxy }
+    }
     const forbidding = denials.flatMap(({ decision }) => decision.policies)
     // Where none forbids, those that would permit want it.
     const wanting =
@@ -133,6 +138,20 @@ export class Decider {
         ? forbidding
         : would(hypothesisOf(obligation)).flatMap(({ policies }) => policies)
     return { kind: 'waits', decisions, obligation, wantedBy: [...new Set(wanting)].sort() }
+  }
+
+  /** Whether all that is in the way of an agent is that it would hold what a proxy could hold for it. */
+  #permitsByProxy(asker: Asker, request: ResolvedRequest, evidence: Evidence): boolean {
+    const { members, deliveries } = request
+    const proxied = members.filter(isProxied).map(({ target }) => target.name)
+    if (asker.principal.kind !== 'agent' || !proxied.some((name) => deliveries[name] === 'env')) {
+      return false
+    }
+    const changed = Object.fromEntries(proxied.map((name) => [name, 'proxy'] as const))
+    const other = { ...request, deliveries: { ...deliveries, ...changed } }
+    return this.#questions(asker, other, evidence)
+      .flatMap(({ decisions }) => decisions)
+      .every(({ decision }) => decision.effect === 'permit')
   }
 
   /** One question a target, and for an agent its owner's as well: each with its answer, and under a hypothesis. */
@@ -172,9 +191,11 @@ export class Decider {
   }
 
   /** A denial in words, and what can be done about it; targets that were denied for the same reason in one breath. */
-  explain(request: ResolvedRequest, { denials, outside }: Extract<Assessment, { kind: 'denied' }>) {
+  explain(
+    { task, environment }: ResolvedRequest,
+    { denials, outside, byProxy }: Extract<Assessment, { kind: 'denied' }>,
+  ) {
     if (outside) return { message: outside, policies: [], hint: CEILING_HINT }
-    const { task, environment } = request
     const alike = Map.groupBy(denials, ({ decision }) => JSON.stringify(decision))
     const words = [...alike.values()].map((group) => {
       const names = group.map(({ target }) => target).join(', ')
@@ -182,7 +203,7 @@ export class Decider {
       return group[0] ? describeDenial(group[0].decision, { subject, policies: this.current }) : ''
     })
     const policies = [...new Set(denials.flatMap(({ decision }) => decision.policies))]
-    const hint = mayUseProxy(request, denials) ? PROXY_HINT : DENIED_HINT
+    const hint = byProxy ? PROXY_HINT : DENIED_HINT
     return { message: words.join('; '), policies, hint }
   }
 
@@ -242,15 +263,6 @@ function aboveCeiling(request: ResolvedRequest, outside: readonly string[]): Ass
 
 function hypothesisOf({ sign_in, approvals }: Obligation): Hypothesis {
   return sign_in ? { signIn: { acr: sign_in.acr_values[0] ?? '' }, approvals } : { approvals }
-}
-
-/** Whether all that is in the way of an agent is that it wants to hold what a proxy could hold for it. */
-function mayUseProxy({ members }: ResolvedRequest, denials: readonly TargetDenial[]): boolean {
-  const wanting = new Set(denials.map(({ target }) => target))
-  return (
-    denials.every(({ decision }) => decision.because === 'unnamed-delivery') &&
-    members.filter(({ target }) => wanting.has(target.name)).every(isProxied)
-  )
 }
 
 /** The answer of several that must all permit: the first that denies. */
