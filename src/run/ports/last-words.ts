@@ -5,11 +5,8 @@ const ARRIVE_WITHIN = 500
 
 /** Closes a connection after these bytes; whatever else comes on it is thrown away. */
 export function closeWith(lastWords: Buffer, client: Duplex): void {
-  if (!client.writable) {
-    client.destroy()
-    return
-  }
-  client.end(lastWords)
+  if (client.destroyed) return
+  if (!client.writableEnded) client.end(lastWords)
   // Unread bytes would keep its end from being seen, or reset it before the words are read.
   client.resume()
   const timer = setTimeout(() => client.destroy(), ARRIVE_WITHIN)

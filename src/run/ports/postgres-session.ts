@@ -25,10 +25,17 @@ export class PostgresSession {
     client.pipe(server)
     server.pipe(client)
     client.once('close', () => server.destroy())
-    server.once('close', () => {
-      // Ended in order, its last bytes are still on their way to the client.
-      if (!this.#ended && !client.writableEnded) client.destroy()
-    })
+    server.once('close', () => this.#serverClosed())
+  }
+
+  /** One that closes in order has its last bytes still on their way to the client. */
+  #serverClosed(): void {
+    if (this.#ended) return
+    const client = this.#client
+    const close = () => closeWith(Buffer.alloc(0), client)
+    if (!client.writableEnded) client.destroy()
+    else if (client.writableFinished) close()
+    else client.once('finish', close)
   }
 
   /** Ends both sides at once. A client that waits for nothing is told why. */

@@ -184,6 +184,16 @@ describe('upstream', () => {
     await expect.poll(() => upstream.connections.size, { timeout: 10_000 }).toBe(0)
   })
 
+  test('that closes has its last bytes read, and its client let go', async () => {
+    const last = Buffer.alloc(1_000_000, 'x')
+    upstream.answer = (socket) => {
+      socket.write(Buffer.concat([authentication(0), key(77, 88), ready]))
+      socket.end(last)
+    }
+    const answer = await said(startup())
+    expect(answer.endsWith(last.toString())).toBe(true)
+  })
+
   test('loses those that are still signing in when the lease ends', async () => {
     const asked = Promise.withResolvers<void>()
     upstream.answer = () => asked.resolve()
