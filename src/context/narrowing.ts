@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { JitError } from '../lib/errors.ts'
 import { type Place, profileFiles } from './profile.ts'
 
@@ -31,19 +31,18 @@ export async function narrow(domains: readonly string[], place: Place): Promise<
   return narrowed
 }
 
-/** A link may lead anywhere: what it names is the repository's business only inside it. */
+/** Where it really is: a link may lead anywhere, and is the repository's business only inside it. */
 function absolute(
   inner: string,
   { folder, within, path }: { folder: string; within: string; path: string },
 ): string {
-  const named = join(folder, inner)
-  let real = named
+  let real = resolve(folder, inner)
   try {
-    real = realpathSync(named)
+    real = realpathSync(real)
   } catch {
     // Not there yet.
   }
-  if (`${real}/`.startsWith(`${within}/`)) return named
+  if (`${real}/`.startsWith(`${within}/`)) return real
   throw new JitError('profile_invalid', `${path}: ${inner} leads out of the repository`)
 }
 

@@ -29,7 +29,7 @@ describe('what a repository takes from its sandboxes', () => {
     const all = await narrow(['a.dev', 'b.dev', 'c.dev'], { directory: join(root, 'inner'), root })
     expect(all).toEqual({
       hidden: [join(root, 'secrets')],
-      readOnly: [`${join(root, 'inner', 'infra')}/`],
+      readOnly: [join(root, 'inner', 'infra')],
       domains: ['b.dev'],
     })
   })
@@ -48,6 +48,14 @@ describe('what a repository takes from its sandboxes', () => {
     const root = temporaryFolder('narrowing')
     write(root, { '.jit.yaml': file(JSON.stringify({ domains: theirs })) })
     expect((await narrow(mine, { directory: root, root })).domains).toEqual(left)
+  })
+
+  it('is what a link leads to', async () => {
+    const root = temporaryFolder('narrowing')
+    write(root, { '.jit.yaml': file('{ hidden: [keys] }'), 'data/keys/a': '' })
+    symlinkSync('data/keys', join(root, 'keys'))
+    const { hidden } = await narrow([], { directory: root, root })
+    expect(hidden).toEqual([join(root, 'data/keys')])
   })
 
   it('stays inside it: a link that leads out is a mistake', async () => {
