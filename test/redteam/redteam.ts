@@ -65,22 +65,24 @@ function configure(home: Home, { secret }: Stage): void {
 const CEILING = ['--env', 'dev', '--env', 'prod', '--task', 'plan', '--task', 'deploy']
 
 /** `jit sandbox` around a run of the copilot. */
-function sandboxed({ home, surroundings }: Scene, args: readonly string[]): ChildProcess {
+function sandboxed({ home, stage, surroundings }: Scene, args: readonly string[]): ChildProcess {
   const flags = ['--profile', 'copilot', '--agent', 'copilot', ...CEILING]
   const command = [process.execPath, join(surroundings.repository, 'copilot/copilot.ts'), ...args]
   return spawn(process.execPath, [JIT, 'sandbox', ...flags, '--', ...command], {
     cwd: surroundings.repository,
-    env: home.env,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...home.env, OF_THE_PERSON: stage.secret },
+    // As a terminal or an editor may leave them open.
+    stdio: ['ignore', 'inherit', 'inherit', ...stage.leftOpen],
   })
 }
 
-function plainly({ home, surroundings }: Scene, args: readonly string[]): ChildProcess {
+function plainly({ home, stage, surroundings }: Scene, args: readonly string[]): ChildProcess {
   const script = join(surroundings.repository, 'copilot/copilot.ts')
   return spawn(process.execPath, [script, ...args], {
     cwd: surroundings.repository,
-    env: home.env,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...home.env, OF_THE_PERSON: stage.secret },
+    // As a terminal or an editor may leave them open.
+    stdio: ['ignore', 'inherit', 'inherit', ...stage.leftOpen],
   })
 }
 

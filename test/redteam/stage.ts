@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -13,6 +13,8 @@ import { LISTENERS } from './escapes/sockets.ts'
 /** What only the referee knows. */
 export interface Stage extends AsyncDisposable {
   readonly secret: string
+  /** Descriptors of the home, as from 3 on. */
+  readonly leftOpen: readonly number[]
   readonly surroundings: Omit<Surroundings, 'broker' | 'grantOfOwner' | 'databasePort'>
 }
 
@@ -38,6 +40,7 @@ export async function setStage(home: string, jit: readonly [string, string]): Pr
     Object.entries(LISTENERS).map(([what, path]) => [what, join(home, path)]),
   )
   const abstractSocket = `jit-red-team-${randomBytes(4).toString('hex')}`
+  const leftOpen = Array.from({ length: 6 }, () => openSync(home, 'r'))
   const debugPort = await freePort()
   const victim = startVictim({ home, secret, sockets, abstractSocket, debugPort })
   const bystander = spawn(process.execPath, ['-e', BYSTANDER], { stdio: 'ignore' })
@@ -45,6 +48,7 @@ export async function setStage(home: string, jit: readonly [string, string]): Pr
   const { webPort, dnsPort } = JSON.parse(await firstLine(victim)) as Record<string, number>
   return {
     secret,
+    leftOpen,
     surroundings: {
       ...{ home, repository, temporaryFile, sharedFile, sockets, abstractSocket, debugPort, jit },
       ...{
@@ -57,6 +61,7 @@ export async function setStage(home: string, jit: readonly [string, string]): Pr
     async [Symbol.asyncDispose]() {
       keeper?.stdin?.end()
       for (const child of [victim, bystander]) child.kill('SIGKILL')
+      for (const fd of leftOpen) closeSync(fd)
       for (const path of [others, sharedFile]) rmSync(path, { recursive: true, force: true })
     },
   }

