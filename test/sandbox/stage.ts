@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { SandboxOptions } from '../../src/sandbox/sandbox.ts'
 import { temporaryFolder } from '../folder.ts'
 
@@ -91,7 +92,7 @@ export function supervisor(
       argv: ['bash', '-c', script],
     },
   }
-  return [join(import.meta.dirname, 'supervisor.ts'), JSON.stringify(options)]
+  return [fileURLToPath(new URL('./supervisor.ts', import.meta.url)), JSON.stringify(options)]
 }
 
 function watch(child: ChildProcess): Supervised {
