@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 
 /**
  * Whether a connection on 127.0.0.1 is of this user or root, by the kernel's table (proc(5),
@@ -9,11 +10,23 @@ import type { Socket } from 'node:net'
 export async function isOwn({ remotePort, localPort }: Socket): Promise<boolean> {
   const uid = process.getuid?.()
   if (process.platform !== 'linux' || uid === undefined) return true
-  const table = await readFile('/proc/self/net/tcp', 'latin1').catch(() => '')
+  const table = await readTable()
   const ends = `${loopback(remotePort)} ${loopback(localPort)} `
-  const line = table.split('\n').find((text) => text.includes(ends))
-  const owner = line?.trim().split(/\s+/)[7]
+  const at = table.indexOf(ends)
+  // State, queues, timer, retransmissions, then the uid.
+  const owner = at === -1 ? undefined : table.slice(at + ends.length, at + 200).split(/\s+/)[4]
   return owner === undefined || owner === '0' || owner === String(uid)
+}
+
+let reading: Promise<string> | undefined
+
+/** The kernel takes milliseconds to write it: those that connect at once share one. */
+function readTable(): Promise<string> {
+  reading ??= setImmediate().then(() => {
+    reading = undefined
+    return readFile('/proc/self/net/tcp', 'latin1').catch(() => '')
+  })
+  return reading
 }
 
 /** As the table writes it: the address as a number of this machine, the port in hex. */

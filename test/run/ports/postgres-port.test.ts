@@ -149,28 +149,35 @@ describe('upstream', () => {
     expect(first).toBe('user\0jlease\0database\0shop\0options\0-c role=migrator\0\0')
   })
 
-  test('is asked to cancel by its own key, which the client never sees', async () => {
-    upstream.answer = (socket, first) => {
-      if (first.readInt32BE(4) === REQUEST_CODES.cancel) socket.end()
-      else socket.write(Buffer.concat([authentication(0), key(77, 88), ready]))
-    }
-    const client = connect(listener.port, '127.0.0.1')
-    client.write(startup())
-    let greeting = Buffer.alloc(0)
-    while (greeting.length < 9 + 13 + 6) {
-      greeting = Buffer.concat([greeting, (await once(client, 'data'))[0] as Buffer])
-    }
-    const given = greeting.subarray(14, 22)
-    expect(given).not.toEqual(int32(77, 88))
-    await said(encodeStartup(REQUEST_CODES.cancel, given))
-    const packet = encodeStartup(REQUEST_CODES.cancel, int32(77, 88))
-    expect(upstream.received.at(-1)).toEqual(packet)
-    client.destroy()
-    await once(client, 'close')
-    await expect.poll(() => upstream.connections.size).toBe(0)
-    await said(encodeStartup(REQUEST_CODES.cancel, given))
-    expect(upstream.received.filter((chunk) => chunk.equals(packet))).toHaveLength(1)
-  })
+  // Protocol 3.2 has longer ones.
+  test.each([4, 32])(
+    'is asked to cancel by its own key of %i bytes, which the client never sees',
+    async (length) => {
+      const theirs = Buffer.concat([int32(77), Buffer.alloc(length, 88)])
+      upstream.answer = (socket, first) => {
+        const key = encodeMessage({ type: 'K', body: theirs })
+        if (first.readInt32BE(4) === REQUEST_CODES.cancel) socket.end()
+        else socket.write(Buffer.concat([authentication(0), key, ready]))
+      }
+      const client = connect(listener.port, '127.0.0.1')
+      client.write(startup())
+      let greeting = Buffer.alloc(0)
+      while (greeting.length < 9 + 9 + length + 6) {
+        greeting = Buffer.concat([greeting, (await once(client, 'data'))[0] as Buffer])
+      }
+      const given = greeting.subarray(14, 18 + length)
+      expect(given).not.toEqual(theirs)
+      expect(greeting.subarray(18 + length)).toEqual(ready)
+      await said(encodeStartup(REQUEST_CODES.cancel, given))
+      const packet = encodeStartup(REQUEST_CODES.cancel, theirs)
+      expect(upstream.received.at(-1)).toEqual(packet)
+      client.destroy()
+      await once(client, 'close')
+      await expect.poll(() => upstream.connections.size).toBe(0)
+      await said(encodeStartup(REQUEST_CODES.cancel, given))
+      expect(upstream.received.filter((chunk) => chunk.equals(packet))).toHaveLength(1)
+    },
+  )
 
   test('is connected to a hundred times at a time for a lease at the most', async () => {
     const sockets = Array.from({ length: 100 }, () => connect(listener.port, '127.0.0.1'))
