@@ -4,7 +4,13 @@ import * as v from 'valibot'
 import { JitError } from '../lib/errors.ts'
 import type { Paths } from '../lib/paths.ts'
 import { parseJson } from '../protocol/parse.ts'
-import { findProfileFile, type Place, PROFILE_FILE, type Profile, type ProfileFile } from './profile.ts'
+import {
+  findProfileFile,
+  type Place,
+  PROFILE_FILE,
+  type Profile,
+  type ProfileFile,
+} from './profile.ts'
 
 /** Which `.jit.yaml` the person has looked at: its hash by its path. */
 const TrustedFiles = v.strictObject({
