@@ -9,6 +9,10 @@ import { Api, issueCertificate, trust } from './api.ts'
 import { tokenCredential } from './credentials.ts'
 
 const TOKEN = 'canary-of-the-token'
+const FETCH = `
+  const headers = { authorization: "Bearer " + process.env.API_TOKEN }
+  const response = await fetch(process.env.API_URL + "/node", { headers })
+  console.log(response.status)`
 
 describe.skipIf(SKIPPED)(`needs a sandbox (missing: ${MISSING.join(', ') || 'none'})`, () => {
   let trusted: Disposable
@@ -48,6 +52,7 @@ describe.skipIf(SKIPPED)(`needs a sandbox (missing: ${MISSING.join(', ') || 'non
       code() { ask --output /dev/null --write-out '%{http_code}' "$1"; }
       for _ in $(seq 100); do [ "$(code "$API_URL/ready")" = 200 ] && break; sleep 0.1; done
       echo "used: $(ask "$API_URL/things")"
+      echo "node: $('${process.execPath}' --input-type=module --eval '${FETCH}' 2>&1)"
       echo "elsewhere: $(code '${other.url('localhost')}')"
       echo "socket: $(ls '${join(stage.runtime, 'http')}' 2>&1)"
       echo "key: $(cat '${shared}'/* | grep -c 'PRIVATE KEY')"`,
@@ -57,10 +62,10 @@ describe.skipIf(SKIPPED)(`needs a sandbox (missing: ${MISSING.join(', ') || 'non
     running.process.send({ route: routes })
     const { output } = await running.done
     await ports.close()
-    const { used = '', elsewhere, socket, key } = results(output)
+    const { used = '', node, elsewhere, socket, key } = results(output)
     expect(JSON.parse(used).authorization).toBe(`Bearer ${env.API_TOKEN}`)
     expect(api.seen.at(-1)?.headers.authorization).toBe(`Bearer ${TOKEN}`)
-    expect({ elsewhere, key }).toEqual({ elsewhere: '403', key: '0' })
+    expect({ node, elsewhere, key }).toEqual({ node: '200', elsewhere: '403', key: '0' })
     expect(socket).toContain('No such file')
     expect(other.seen).toEqual([])
     expect(output).not.toContain(TOKEN)
