@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type IPty, spawn as spawnOnTerminal } from '@lydell/node-pty'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Grant } from '../../src/protocol/grant.ts'
 import { type Ended, ended, Home, JIT } from '../run/home.ts'
 import { MISSING, SKIPPED } from '../sandbox/missing.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
@@ -242,6 +243,24 @@ describe.skipIf(SKIPPED)(
       expect((await over).stderr).toContain('stopping everything in the sandbox')
       expect(runs(here)).toBe(false)
       expect(readdirSync(join(dana.directory, 'run/jit/sandboxes'))).toEqual([])
+    })
+
+    test('a grant that its person revokes stops its command inside, what has moved away too', async () => {
+      using stage = new Stage()
+      const here = mark()
+      // Of all that runs there, itself left out.
+      const left = `grep -qsxz '[${here[0]}]${here.slice(1)}' /proc/[0-9]*/cmdline`
+      const { over } = await stage.hold(
+        `jit exec --env dev --task plan --target dev-api -- \\
+          sh -c 'setsid sleep ${here} & sleep 0.2; echo up; wait'
+        if ${left}; then exit 9; fi
+        exit 3`,
+      )
+      expect(runs(here)).toBe(true)
+      const { grants } = JSON.parse((await developer.run(['grants', '--json'])).stdout)
+      const own = grants.find((grant: Grant) => grant.principal.name.startsWith(stage.agent))
+      expect((await developer.run(['revoke', own.id])).code).toBe(0)
+      expect((await over).code).toBe(3)
     })
 
     test('jit revoke --agent is the kill switch of a copilot', async () => {
