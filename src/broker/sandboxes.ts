@@ -1,39 +1,21 @@
 import type { WebSocket } from 'ws'
 import { JitError } from '../lib/errors.ts'
-import { programOf } from '../policy/request.ts'
 import { LIFELINE_CLOSE, PING_INTERVAL_SECONDS } from '../protocol/lifeline.ts'
-import type { Refusal, Sandbox, SandboxClientMessage } from '../protocol/sandbox.ts'
+import type { Refusal, Sandbox } from '../protocol/sandbox.ts'
 import type { BrokerParts } from './broker.ts'
-import { authenticationOf } from './decider.ts'
 import type { Grants } from './grants.ts'
-import type { DomainDecision, EndedSandbox, LedgerSandbox } from './ledger/sandbox-ledger.ts'
+import type { LedgerSandbox } from './ledger/sandbox-ledger.ts'
+import { decideAgain, decideDomains, type Reaching } from './reach.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { SandboxLine } from './sandbox-line.ts'
-import type { Session, SessionEnd } from './sessions.ts'
+import { reasonOf } from './sandbox-reason.ts'
+import type { Session } from './sessions.ts'
 import type { SandboxEnd } from './store/schema.ts'
 
 /** How many connections one session may hold. */
 const MAX_PER_SESSION = 40
 /** How long a supervisor may take to answer that its connection is closed, in milliseconds. */
 const CLOSING_MS = 1000
-
-type Opening = Extract<SandboxClientMessage, { type: 'open' }>
-type Asked = Pick<Opening, 'profile' | 'command' | 'domains'>
-
-const REASONS: Readonly<Record<Exclude<SandboxEnd, 'session'>, string>> = {
-  exit: 'its command has ended',
-  lifeline: 'the connection to the broker was lost',
-  policy: 'policy does not permit what it may reach any more',
-}
-
-const SESSION_REASONS: Readonly<Record<SessionEnd, string>> = {
-  logout: 'its session was signed out',
-  idle: 'its session was not renewed in time',
-  'max-age': 'the time of its session is over',
-  revoked: 'its session was revoked',
-  parent: 'the session that it was handed on from has ended',
-  sandbox: 'its session ended with its sandbox',
-}
 
 /** The sandboxes of this node: who holds the line of which, and the grace of those that lost theirs. */
 export class Sandboxes {
@@ -88,11 +70,11 @@ export class Sandboxes {
     this.#all.add(line)
   }
 
-  async #open(sid: string, asked: Asked, hold: (id: string) => void): Promise<Sandbox> {
+  async #open(sid: string, asked: Reaching, hold: (id: string) => void): Promise<Sandbox> {
     const { sessions, policies, ledger } = this.#parts
     const session = await sessions.get(sid)
     this.admit(session)
-    const decisions = this.#decide(session, asked)
+    const decisions = decideDomains(session, asked, this.#parts)
     const id = ledger.sandboxes.newId()
     const { profile, command } = asked
     const policyVersion = policies.current.version
@@ -104,24 +86,6 @@ export class Sandboxes {
     })
     hold(id)
     return this.#view(row)
-  }
-
-  /** What policy says to each domain that a sandbox wants. */
-  #decide(session: Session, { profile, command, domains }: Asked): DomainDecision[] {
-    const { policies, store } = this.#parts
-    const context = { authentication: authenticationOf(session), now: store.now() }
-    const { principal } = session
-    return [...new Set(domains)].map((domain) => ({
-      domain,
-      decision: policies.current.decideOn({
-        action: 'reach',
-        principal,
-        domain,
-        profile,
-        program: programOf(command),
-        context,
-      }),
-    }))
   }
 
   async #reopen(sid: string, id: string, hold: (id: string) => void): Promise<Sandbox> {
@@ -223,36 +187,11 @@ export class Sandboxes {
     this.#refusals.delete(id)
   }
 
-  /** Decides again what sandboxes may reach, where policies or their agent have changed since. */
+  /** Ends sandboxes that have what policy permits no more: policies or their agent have changed since. */
   async redecide(): Promise<void> {
-    const { ledger, policies } = this.#parts
-    const { version } = policies.current
-    for (const row of await ledger.sandboxes.decidedOtherwise(version)) {
-      try {
-        await this.#decideAgain(row, version)
-      } catch (thrown) {
-        const { message } = JitError.from(thrown)
-        this.#parts.log.warn('a sandbox could not be decided again', {
-          sandbox: row.id,
-          reason: message,
-        })
-      }
+    for (const { sandbox, detail } of await decideAgain(this.#parts)) {
+      await this.#end(sandbox, 'policy', detail)
     }
-  }
-
-  async #decideAgain(row: LedgerSandbox, version: string): Promise<void> {
-    const session = await this.#parts.sessions.get(row.sid)
-    const asked = {
-      profile: row.profile,
-      command: JSON.parse(row.command) as Opening['command'],
-      domains: JSON.parse(row.domains) as string[],
-    }
-    const decisions = this.#decide(session, asked)
-    const denied = decisions.filter(({ decision }) => decision.effect === 'deny')
-    const { principal } = session
-    if (denied.length === 0) {
-      await this.#parts.ledger.sandboxes.redecided(row.id, { version, principal })
-    } else await this.#end(row.id, 'policy', { policy_version: version, decisions: denied })
   }
 
   /** Takes up what an earlier process left: its grace starts now. */
@@ -279,9 +218,4 @@ export class Sandboxes {
     }
     setTimeout(cut, CLOSING_MS).unref()
   }
-}
-
-function reasonOf({ by, sessionBy }: EndedSandbox): string {
-  if (by !== 'session') return REASONS[by]
-  return sessionBy === undefined ? 'its session has ended' : SESSION_REASONS[sessionBy]
 }
