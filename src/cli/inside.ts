@@ -59,6 +59,6 @@ const OUTSIDE_ONLY = new Set([
 export function refuseInside(command: string | undefined, env: Environment): void {
   if (command === undefined || !env[LINK] || !OUTSIDE_ONLY.has(command)) return
   throw new JitError('not_in_sandbox', `jit ${command} doesn't belong in a sandbox`, {
-    hint: `the person runs it outside; here there are jit exec, request, grants, show, status, whoami and revoke`,
+    hint: 'the person runs it outside; here there are jit exec, request, grants, show, status, whoami, revoke and mcp',
   })
 }
