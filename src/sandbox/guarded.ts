@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { SandboxRepository } from './sandbox.ts'
 
@@ -59,15 +59,36 @@ export function guardedIn(root: string): string[] {
 /** What git would run or take its settings from, those of worktrees and submodules included. */
 export function guardedInGit({ root, gitDir, commonDir, hooksPath }: SandboxRepository): string[] {
   const dirs = [...new Set([gitDir, commonDir])]
-  const modules = dirs.flatMap((dir) => submodules(join(dir, 'modules')))
+  const modules = submodulesOf({ gitDir, commonDir })
   return [
     ...[...dirs, ...modules].flatMap((dir) => GIT_GUARDED.map((name) => join(dir, name))),
-    // Which folders git takes for its own, in each worktree.
-    ...[...dirs, ...folders(join(commonDir, 'worktrees'))]
+    // Which folders git takes for its own, in each worktree and submodule.
+    ...[...dirs, ...modules, ...folders(join(commonDir, 'worktrees'))]
       .flatMap((dir) => [join(dir, 'commondir'), join(dir, 'gitdir')])
       .filter(existsSync),
+    ...[join(root, '.git'), ...modules.flatMap(pointerTo)].filter(isFile),
     ...(hooksPath ? [resolve(root, hooksPath)].filter((path) => path.startsWith(`${root}/`)) : []),
   ]
+}
+
+/** Git's folders of submodules, those of submodules' own included. */
+export function submodulesOf({
+  gitDir,
+  commonDir,
+}: Pick<SandboxRepository, 'gitDir' | 'commonDir'>): string[] {
+  return [...new Set([gitDir, commonDir])].flatMap((dir) => submodules(join(dir, 'modules')))
+}
+
+/** The file `.git` in a submodule's working tree, which says where its folder lies. */
+function pointerTo(module: string): string[] {
+  const config = join(module, 'config')
+  if (!isFile(config)) return []
+  const [, place] = /^\s*worktree\s*=\s*(.+?)\s*$/m.exec(readFileSync(config, 'utf8')) ?? []
+  return place === undefined ? [] : [join(resolve(module, place), '.git')]
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
 }
 
 /** Folders of submodules: those with a HEAD, at any depth, as a submodule's name may hold slashes. */

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { submodulesOf } from './guarded.ts'
 import type { SandboxRepository } from './sandbox.ts'
 
 /** What a sandbox has mounted on in a repository that others may be in as well. */
@@ -55,12 +56,16 @@ export function noteSandbox({
  * that says what is true without it.
  */
 function pinnedCommonDir(repository: SandboxRepository | undefined): string[] {
-  if (!repository || !existsSync(join(repository.commonDir, 'HEAD'))) return []
-  const path = join(repository.commonDir, 'commondir')
-  try {
-    writeFileSync(path, './\n', { flag: 'wx' })
-    return [path]
-  } catch {
-    return []
-  }
+  if (!repository) return []
+  return [repository.commonDir, ...submodulesOf(repository)].flatMap((dir) => {
+    if (!existsSync(join(dir, 'HEAD'))) return []
+    const path = join(dir, 'commondir')
+    try {
+      // `.` alone confuses libgit2.
+      writeFileSync(path, './\n', { flag: 'wx' })
+      return [path]
+    } catch {
+      return []
+    }
+  })
 }
