@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { SECRET_PREFIX, type Surroundings } from './escape.ts'
 import { KEPT_IN_HOMES } from './escapes/files.ts'
+import { SUBMODULES } from './escapes/planting.ts'
 import { LISTENERS } from './escapes/sockets.ts'
 
 /** What only the referee knows. */
@@ -98,26 +99,23 @@ function furnish({
   )
   write(join(repository, 'readme.txt'), 'a project')
   mkdirSync(join(repository, 'notes'))
-  const git = (...args: string[]) =>
-    execFileSync('git', args, {
-      cwd: repository,
-      stdio: 'ignore',
-      env: { ...process.env, HOME: home },
-    })
-  git('init', '-b', 'main')
-  git('config', 'core.hooksPath', '.husky')
-  git(
-    '-c',
-    'user.name=dev',
-    '-c',
-    'user.email=dev@example.com',
-    'commit',
-    '--allow-empty',
-    '-m',
-    'start',
-  )
-  git('config', '--unset', 'core.hooksPath')
+  const lib = join(home, 'lib')
+  mkdirSync(lib)
+  for (const folder of [lib, repository]) {
+    git(folder, 'init', '-b', 'main')
+    git(folder, 'commit', '--allow-empty', '-m', 'start')
+  }
+  for (const name of SUBMODULES) {
+    git(repository, '-c', 'protocol.file.allow=always', 'submodule', 'add', lib, name)
+  }
+  git(repository, 'add', 'readme.txt')
+  git(repository, 'commit', '-m', 'a submodule')
   cpSync(import.meta.dirname, join(repository, 'copilot'), { recursive: true })
+}
+
+function git(cwd: string, ...args: string[]): void {
+  const who = ['-c', 'user.name=dev', '-c', 'user.email=dev@example.com']
+  execFileSync('git', [...who, ...args], { cwd, stdio: 'ignore' })
 }
 
 interface VictimParts {

