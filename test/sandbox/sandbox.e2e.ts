@@ -96,7 +96,9 @@ describe.skipIf(SKIPPED)(
         'try "move git" mv .git .git2',
         'try "move workflows" mv .github .gh',
         'try "write repository" make src/new.ts',
-        'try "commit" git -c user.name=a -c user.email=a@b.c commit -q --allow-empty -m x',
+        'try "add all" git add -A',
+        'try "commit" git -c user.name=a -c user.email=a@b.c commit -q -m x',
+        'echo "committed: $(git ls-files | tr "\\n" " ")"',
         'try "read link" ls ssh/',
         'try "write system" touch /usr/bin/x',
         'try "write etc" touch /etc/x',
@@ -127,12 +129,19 @@ describe.skipIf(SKIPPED)(
           environment: [],
         },
       }).done
-      const { home: listed, tmp, private: own, ...tried } = results(output)
+      const { home: listed, tmp, private: own, committed, ...tried } = results(output)
       const done = Object.keys(tried)
         .filter((name) => tried[name] === 'done')
         .sort()
-      expect(done).toEqual(['commit', 'read notes', 'use home', 'use tmp', 'write repository'])
-      expect(Object.keys(tried)).toHaveLength(planted.length + hidden.length + 17)
+      expect(done).toEqual([
+        'add all',
+        'commit',
+        'read notes',
+        'use home',
+        'use tmp',
+        'write repository',
+      ])
+      expect(Object.keys(tried)).toHaveLength(planted.length + hidden.length + 18)
       expect(
         listed
           ?.trim()
@@ -140,6 +149,9 @@ describe.skipIf(SKIPPED)(
           .filter((name) => !['.cache', 'notes', 'shop'].includes(name)),
       ).toEqual([])
       expect(own).toBe('')
+      expect(committed).toBe(
+        '.github/workflows/ci.yml README etc packages/web/.vscode/tasks.json src/new.ts ssh ',
+      )
       // The way to the repository alone.
       expect(tmp).toBe('1')
       // Outside, the repository holds what was written, and nothing that was mounted on.
