@@ -17,7 +17,7 @@ import {
 import type { Environment } from './environment.ts'
 import { passInside } from './inside-signals.ts'
 import type { WaitingAsk } from './link/ask-observer.ts'
-import { openLink } from './link/link.ts'
+import { type Link, openLink } from './link/link.ts'
 import { sandboxPorts } from './ports/sandbox-ports.ts'
 import { privateFolder } from './private-folder.ts'
 
@@ -65,27 +65,15 @@ export interface SandboxEnd {
  * @throws JitError before the command starts: what the broker answers, `sandbox_unavailable`, `cancelled`
  */
 export async function runSandboxed(command: SandboxedCommand): Promise<SandboxEnd> {
-  const { broker, authorizer, clock, progress } = command
   const givenUp = new AbortController()
-  const signal = AbortSignal.any([command.signal, givenUp.signal])
   const place = makePlace(command.runtime)
   const route = new LateRoute()
-  const ports = sandboxPorts({
-    linkPort: LINK_PORT,
-    socket: join(place.folder, 'http'),
-    folder: place.shared,
-    route: route.set,
-  })
-  const parts = { broker, authorizer, clock }
-  const line = openSandboxLine({ ...parts, open: command.opening, signal })
-  const link = openLink({ ...parts, socket: place.socket, ports, waits: progress.waits })
+  const { line, link } = openWays(command, { place, route, givenUp: givenUp.signal })
   let asking = true
-  void line.then(
-    () => {
-      asking = false
-    },
-    () => {},
-  )
+  const asked = () => {
+    asking = false
+  }
+  void line.then(asked, () => {})
   try {
     await link
     return await hold(command, { line, place, route })
@@ -94,6 +82,21 @@ export async function runSandboxed(command: SandboxedCommand): Promise<SandboxEn
     if (asking) givenUp.abort(new JitError('cancelled', 'cancelled'))
     await Promise.allSettled([line.then((open) => open.close()), link.then((open) => open.close())])
     rmSync(place.folder, { recursive: true, force: true })
+  }
+}
+
+/** The line to the broker, and the link for what is inside with the ports behind it. */
+function openWays(
+  { broker, authorizer, clock, opening, progress, signal }: SandboxedCommand,
+  { place, route, givenUp }: { place: Place; route: LateRoute; givenUp: AbortSignal },
+): { line: Promise<SandboxLine>; link: Promise<Link> } {
+  const { folder, socket, shared } = place
+  const way = { socket: join(folder, 'http'), folder: shared, route: route.set }
+  const ports = sandboxPorts({ linkPort: LINK_PORT, ...way })
+  const parts = { broker, authorizer, clock }
+  return {
+    line: openSandboxLine({ ...parts, open: opening, signal: AbortSignal.any([signal, givenUp]) }),
+    link: openLink({ ...parts, socket, ports, waits: progress.waits }),
   }
 }
 

@@ -1,9 +1,6 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type RawData, WebSocket } from 'ws'
-import type { Authorizer } from '../../client/authorizer.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { JitError } from '../../lib/errors.ts'
-import { reasonOf, unreachable } from '../../lib/http.ts'
 import {
   ClientMessage,
   LIFELINE_CLOSE,
@@ -15,11 +12,6 @@ import { Allowance } from './allowance.ts'
 import type { AskObserver } from './ask-observer.ts'
 import type { LinkGrants } from './link-grants.ts'
 
-export const LIFELINE_PATH = '/v1/lifeline'
-
-/** Milliseconds until the broker must have taken the upgrade. */
-const HANDSHAKE_TIMEOUT = 10_000
-const MAX_PROBLEM_BYTES = 64 * 1024
 /** Messages that one command may send: a handful is what any has to say. */
 const MESSAGES = { most: 64, perSecond: 4 }
 /** Messages that may wait while one is worked on, and bytes for a side that doesn't read. */
@@ -27,59 +19,6 @@ const MAX_WAITING = 16
 const MAX_UNREAD_BYTES = 4 * MAX_MESSAGE_BYTES
 /** RFC 6455 section 7.4.1: come again. */
 const SERVICE_RESTART = 1012
-
-/** The broker answered an upgrade with something else. */
-export class UpgradeRefused extends Error {
-  readonly status: number
-  readonly body: string
-
-  constructor(status: number, body: string) {
-    super(`upgrade refused: ${status}`)
-    this.status = status
-    this.body = body
-  }
-}
-
-/**
- * A lifeline to the broker in the name of the session. Its pings are answered by whoever is inside, so
- * that the broker sees whether that one is alive.
- * @throws UpgradeRefused; JitError `broker_unreachable`, what the authorizer throws
- */
-export async function openUpstream({
-  broker,
-  authorizer,
-}: {
-  broker: string
-  authorizer: Authorizer
-}): Promise<WebSocket> {
-  const url = new URL(`${broker}${LIFELINE_PATH}`)
-  const headers = await authorizer.headers({ method: 'GET', url })
-  const socket = new WebSocket(url.href.replace(/^http/, 'ws'), {
-    headers,
-    handshakeTimeout: HANDSHAKE_TIMEOUT,
-    maxPayload: MAX_MESSAGE_BYTES,
-    perMessageDeflate: false,
-    autoPong: false,
-  })
-  const { promise, resolve, reject } = Promise.withResolvers<WebSocket>()
-  socket.once('open', () => resolve(socket))
-  socket.on('error', (error) => reject(unreachable(url, reasonOf(error), error)))
-  socket.once('unexpected-response', (request: ClientRequest, response: IncomingMessage) => {
-    bodyOf(response)
-      .then((body) => reject(new UpgradeRefused(response.statusCode ?? 503, body)), reject)
-      .finally(() => request.destroy())
-  })
-  return promise
-}
-
-async function bodyOf(response: IncomingMessage): Promise<string> {
-  let body = ''
-  for await (const chunk of response.setEncoding('utf8')) {
-    body += chunk
-    if (body.length > MAX_PROBLEM_BYTES) break
-  }
-  return body
-}
 
 export interface LifelineRelayParts {
   readonly grants: LinkGrants

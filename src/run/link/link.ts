@@ -12,14 +12,14 @@ import { PROBLEM_MEDIA_TYPE } from '../../protocol/problem.ts'
 import type { Ports } from '../ports/ports.ts'
 import { Allowance } from './allowance.ts'
 import { AskObserver, type WaitingAsk } from './ask-observer.ts'
-import { LIFELINE_PATH, LifelineRelay, openUpstream, UpgradeRefused } from './lifeline-relay.ts'
+import { LifelineRelay } from './lifeline-relay.ts'
 import { LinkGrants } from './link-grants.ts'
 import { notInSandbox, refusalOf, refuseUpgrade } from './refusal.ts'
-import { Relay } from './relay.ts'
+import { Relay, readInside } from './relay.ts'
+import { LIFELINE_PATH, openUpstream, UpgradeRefused } from './upstream.ts'
 
 const MAX_CONNECTIONS = 64
 const MAX_LIFELINES = 16
-const MAX_BODY_BYTES = 64 * 1024
 const MAX_HEADER_BYTES = 16 * 1024
 /** Milliseconds: until a connection says anything, until a request is there, and between two. */
 const FIRST_BYTE_WITHIN = 10_000
@@ -140,8 +140,7 @@ class OpenLink implements Link {
 
   async #asked(request: IncomingMessage): Promise<HttpAnswer> {
     this.#admit(request)
-    const { method = '', url: target = '' } = request
-    return this.#relay.answer({ method, target, body: await bodyOf(request) })
+    return this.#relay.answer(await readInside(request))
   }
 
   /**
@@ -183,19 +182,6 @@ class OpenLink implements Link {
     this.#lines.add(line)
     inside.once('close', () => this.#lines.delete(line))
   }
-}
-
-async function bodyOf(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    size += chunk.length
-    if (size > MAX_BODY_BYTES) {
-      throw new JitError('request_invalid', `expected at most ${MAX_BODY_BYTES} bytes`)
-    }
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 const brokers = ({ status, body }: UpgradeRefused): HttpAnswer => ({

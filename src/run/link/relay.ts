@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Authorizer } from '../../client/authorizer.ts'
 import { JitError } from '../../lib/errors.ts'
 import { type HttpAnswer, send } from '../../lib/http.ts'
@@ -12,6 +13,8 @@ import { type Route, routeOf } from './routes.ts'
 const REVOKE_WITHIN = 30_000
 /** How many grants are revoked side by side. */
 const AT_ONCE = 8
+
+const MAX_BODY_BYTES = 64 * 1024
 
 const LIVE: readonly string[] = ['requested', 'pending', 'approved', 'active', 'revoking']
 
@@ -29,6 +32,22 @@ export interface InsideRequest {
   /** Of the request line. */
   readonly target: string
   readonly body: string
+}
+
+/** @throws JitError `request_invalid` for one that is too large */
+export async function readInside(request: IncomingMessage): Promise<InsideRequest> {
+  const { method = '', url: target = '' } = request
+  const chunks: Buffer[] = []
+  let size = 0
+  // What is left of it is read no further, and the answer still gets there.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    size += chunk.length
+    if (size > MAX_BODY_BYTES) {
+      throw new JitError('request_invalid', `expected at most ${MAX_BODY_BYTES} bytes`)
+    }
+    chunks.push(chunk)
+  }
+  return { method, target, body: Buffer.concat(chunks).toString('utf8') }
 }
 
 /**
