@@ -36,7 +36,7 @@ const RUNS = options.quick ? 10 : 50
 const LOAD_MS = options.quick ? 1500 : 8000
 const DECISIONS_MS = options.quick ? 300 : 2000
 const MASKING_MS = options.quick ? 200 : 1000
-const PORT_RUNS = options.quick ? 2 : 7
+const PORT_RUNS = options.quick ? 1 : 4
 /** How long the broker is left alone before it counts as idle. */
 const IDLE_MS = 2000
 
