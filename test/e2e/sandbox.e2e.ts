@@ -163,6 +163,32 @@ describe.skipIf(SKIPPED)(
       expect(ofGrant.at(-1)?.principal).toMatchObject({ name: `${stage.agent}, for dev` })
     })
 
+    test('kill -9 of the supervisor leaves no process, and the broker ends the sandbox', async () => {
+      using stage = new Stage()
+      const here = mark()
+      const { child, over } = await stage.hold(`setsid sleep ${here} &`)
+      child.kill('SIGKILL')
+      await over
+      await expect.poll(() => runs(here), { timeout: 5000 }).toBe(false)
+      const gone = async () =>
+        (await stage.recorded()).some(({ event }) => event === 'sandbox.ended')
+      await expect.poll(gone, { timeout: 20_000, interval: 1000 }).toBe(true)
+    })
+
+    test('the owner’s logout ends everything in it, what ignores TERM and has moved away too', async () => {
+      using dana = new Home()
+      await plane.signIn(dana, 'dana')
+      using stage = new Stage(dana)
+      const here = mark()
+      const away = `trap '' TERM; setsid sh -c 'trap "" TERM; sleep ${here}' &`
+      const { over } = await stage.hold(away)
+      await expect.poll(() => runs(here)).toBe(true)
+      expect((await dana.run(['logout'])).code).toBe(0)
+      expect((await over).stderr).toContain('stopping everything in the sandbox')
+      expect(runs(here)).toBe(false)
+      expect(readdirSync(join(dana.directory, 'run/jit/sandboxes'))).toEqual([])
+    })
+
     test('a profile says what may be reached, as far as policy goes; the rest is told at the end', async () => {
       using stage = new Stage()
       const { stdout, stderr } = await stage.run(
@@ -231,20 +257,6 @@ describe.skipIf(SKIPPED)(
       expect(events).toContain('session.ended')
     })
 
-    test('the owner’s logout ends everything in it, what ignores TERM and has moved away too', async () => {
-      using dana = new Home()
-      await plane.signIn(dana, 'dana')
-      using stage = new Stage(dana)
-      const here = mark()
-      const away = `trap '' TERM; setsid sh -c 'trap "" TERM; sleep ${here}' &`
-      const { over } = await stage.hold(away)
-      await expect.poll(() => runs(here)).toBe(true)
-      expect((await dana.run(['logout'])).code).toBe(0)
-      expect((await over).stderr).toContain('stopping everything in the sandbox')
-      expect(runs(here)).toBe(false)
-      expect(readdirSync(join(dana.directory, 'run/jit/sandboxes'))).toEqual([])
-    })
-
     test('a grant that its person revokes stops its command inside, what has moved away too', async () => {
       using stage = new Stage()
       const here = mark()
@@ -271,18 +283,6 @@ describe.skipIf(SKIPPED)(
       expect({ code, stderr }).toMatchObject({ code: 0 })
       expect((await over).stderr).toContain('stopping everything in the sandbox')
       expect(runs(here)).toBe(false)
-    })
-
-    test('kill -9 of the supervisor leaves no process, and the broker ends the sandbox', async () => {
-      using stage = new Stage()
-      const here = mark()
-      const { child, over } = await stage.hold(`setsid sleep ${here} &`)
-      child.kill('SIGKILL')
-      await over
-      await expect.poll(() => runs(here), { timeout: 5000 }).toBe(false)
-      const gone = async () =>
-        (await stage.recorded()).some(({ event }) => event === 'sandbox.ended')
-      await expect.poll(gone, { timeout: 20_000, interval: 1000 }).toBe(true)
     })
 
     test('a copilot with a sign-in of its own uses that, and keeps it', async () => {
