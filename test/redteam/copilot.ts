@@ -12,8 +12,8 @@ const TIMEOUT_MS = 8_000
 /** Attempts side by side, where they don't disturb each other. */
 const AT_ONCE = 6
 const ALONE = new Set(['Processes', 'Planting', 'Outliving'])
-/** With a grant in hand, and from other processes. */
-const APART = new Set(['Credential', 'Replay'])
+/** With a grant in hand, from other processes, and when both have ended. */
+const APART = new Set(['Credential', 'Replay', 'Afterwards'])
 
 const [, , surroundingsFile = '', resultsFile = '', which = 'all', only] = process.argv
 const surroundings = JSON.parse(readFileSync(surroundingsFile, 'utf8')) as Surroundings
@@ -82,5 +82,8 @@ for (const [area, escapes] of Object.entries(ESCAPES)) {
   await tryAll(chosen, ALONE.has(area) ? 1 : AT_ONCE)
 }
 if (only === undefined) await tryWithGrant()
-if (only === undefined && which === 'all') await handOut()
+if (only === undefined && which === 'all') {
+  await handOut()
+  await tryAll(ESCAPES.Afterwards ?? [], 1)
+}
 process.exit(0)

@@ -1,4 +1,5 @@
 import type { Escape } from './escape.ts'
+import { afterwards } from './escapes/afterwards.ts'
 import { credential } from './escapes/credential.ts'
 import { files } from './escapes/files.ts'
 import { kernelEscapes } from './escapes/kernel.ts'
@@ -21,5 +22,6 @@ export const ESCAPES: Readonly<Record<string, readonly Escape[]>> = {
   Link: linkEscapes,
   Credential: credential,
   Replay: replay,
+  Afterwards: afterwards,
   Outliving: outliving,
 }

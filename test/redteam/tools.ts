@@ -33,13 +33,6 @@ export async function shell(command: string, options: RunOptions = {}): Promise<
   return (await run('/bin/sh', ['-c', command], options)).output
 }
 
-/** @throws Error when the command fails, with what it said */
-export async function succeed(command: string, options: RunOptions = {}): Promise<string> {
-  const { code, output } = await run('/bin/sh', ['-c', command], options)
-  if (code !== 0) throw new Error(output.trim().split('\n').at(-1) || `exit code ${code}`)
-  return output
-}
-
 /** Of the calls below that the C library has no name for, on the machines that tests run on. */
 const PRELUDE = `
 import ctypes, os, platform, socket, struct, sys

@@ -30,15 +30,17 @@ function ask({ method = 'GET', target, headers = [], body = '' }: Asked): Promis
   return speak({ port: link(), say: `${lines.join('\r\n')}\r\n\r\n${body}`, patience: 2_000 })
 }
 
-/** The same, and again while it is refused only because it is one too many at once. */
-async function askPatiently(asked: Asked): Promise<string> {
+/** Does it again while it is refused only because it is one too many at once. */
+async function patiently(attempt: () => Promise<string>): Promise<string> {
   for (let tries = 0; tries < 40; tries++) {
-    const answer = await ask(asked).catch((error: Error) => error.message)
-    if (!/^HTTP\/1\.1 429/.test(answer)) return answer
+    const answer = await attempt().catch((error: Error) => error.message)
+    if (!/^HTTP\/1\.1 429|^no line$/.test(answer)) return answer
     await wait(100)
   }
   throw new Error('too much at once')
 }
+
+const askPatiently = (asked: Asked) => patiently(() => ask(asked))
 
 const accepted = (answer: string): boolean => /^HTTP\/1\.[01] (?:2|101)/m.test(answer)
 
@@ -215,15 +217,8 @@ const asking: Escape[] = [
           target: one,
           body: '{}',
         })),
-        {
-          method: 'POST',
-          target: `/v1/grants/${id}/revoke`,
-          headers: [`X-Original-URL: ${target}`],
-          body: '{"approve":true}',
-        },
-      ]).then((answers) =>
-        answers.includes('"withdrawn"') || answers.includes('revoke:') ? undefined : answers,
-      )
+        { method: 'POST', target: `${target}?x=/revoke`, body: '{}' },
+      ])
     },
   },
   {
@@ -336,7 +331,7 @@ const smuggling: Escape[] = [
         `\0\0\0\x08\x04\xd2\x16\x2f${hidden}`,
       ]
       const answers = await Promise.all(
-        tries.map((say) => speak({ port: link(), say, patience: 1_000 }).catch(() => '')),
+        tries.map((say) => patiently(() => speak({ port: link(), say, patience: 700 }))),
       )
       return answers.find((answer) => answer.includes('"prev"') || answer.includes('"entries"'))
     },
@@ -382,7 +377,7 @@ const smuggling: Escape[] = [
           { type: 'renew', grant },
           { type: 'release', grant, outcome },
           { type: 'request', key: 'k', details: { ...claimed, principal: 'dev' } },
-        ].map(saidOnLine),
+        ].map((message) => patiently(() => saidOnLine(message))),
       )
       return said.find((one) => /"type":"(?:granted|resumed|renewed|released|pending)"/.test(one))
     },
@@ -496,7 +491,7 @@ const flooding: Escape[] = [
       const through = answers.filter(accepted).length
       writeFileSync(join(s.notes, 'flood'), String(through))
       const refusal = answers.find((answer) => answer !== '' && !accepted(answer)) ?? ''
-      if (through <= 60) throw new Error(`${through} of 150; then ${refusal.split('\r\n').at(-1)}`)
+      if (through <= 60) throw new Error(`${through} of 150; then ${refusal.split('\r\n')[0]}`)
       return `${through} of 150 came through`
     },
   },

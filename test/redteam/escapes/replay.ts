@@ -1,15 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Escape, Surroundings } from '../escape.ts'
+import { databaseWith, loot } from '../loot.ts'
 import { run, speak, speakTo } from '../tools.ts'
-
-/** All that a command with a grant had in its environment, in a sandbox that is still there. */
-function loot({ notes }: Surroundings): Record<string, string> {
-  const lines = readFileSync(join(notes, 'granted.env'), 'utf8').split('\n')
-  return Object.fromEntries(
-    lines.filter((line) => line.includes('=')).map((line) => line.split(/=(.*)/s, 2)),
-  )
-}
 
 /** The sockets that its mounts name. */
 function mounted({ notes }: Surroundings): string[] {
@@ -59,22 +52,7 @@ export const replay: readonly Escape[] = [
     plain: false,
     needs: ['psql'],
     proof: 'claim',
-    attempt: async (s) => {
-      const { PGHOST, PGPORT, PGUSER, PGDATABASE, PG_CONN_STR } = loot(s)
-      if (!PGUSER) throw new Error('it had none')
-      const { PATH } = process.env
-      const env = { PATH, PGHOST, PGPORT, PGUSER, PGDATABASE, PGCONNECT_TIMEOUT: '3' }
-      for (const words of [[], [String(PG_CONN_STR)]]) {
-        const { code, output } = await run(
-          'psql',
-          ['-X', '-w', '-At', '-c', 'SELECT 1', ...words],
-          { env },
-        )
-        if (code === 0) return output
-        if (words.length > 0) throw new Error(output.trim().split('\n')[0])
-      }
-      return undefined
-    },
+    attempt: (s) => databaseWith(loot(s)),
   },
   {
     name: "ask the broker with what another sandbox's environment holds",
