@@ -117,6 +117,7 @@ export class PostgresPort {
 
   async #serveSession(guest: Guest, { version, parameters }: Session): Promise<void> {
     const { client, gone } = guest
+    gone.throwIfAborted()
     const lease = this.#leaseOf(parameters)
     lease.connections += 1
     gone.addEventListener('abort', () => {
