@@ -89,7 +89,8 @@ describe('in a job of GitHub Actions, with nothing signed in, jit exec', () => {
     await using job = await github()
     checkOut('https://github.com/evil/x', 'evil')
     const run = await home.run(PRINT, job.env)
-    expect(run).toMatchObject({ code: 0, stdout: expect.stringMatching(/^secret-of-j/) })
+    // It has its secret; whoever reads the job's log doesn't.
+    expect(run).toMatchObject({ code: 0, stdout: expect.stringContaining('[masked]') })
     expect(job.asked).toEqual([AUDIENCE])
     expect(existsSync(join(home.directory, '.local/share/jit/keystore'))).toBe(false)
     expect(readdirSync(home.directory)).not.toContain('.config')
