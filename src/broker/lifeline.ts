@@ -1,29 +1,17 @@
-import { type RawData, WebSocket } from 'ws'
+import type { WebSocket } from 'ws'
 import { toTimestamp } from '../lib/clock.ts'
 import { type ErrorCode, JitError } from '../lib/errors.ts'
-import {
-  ClientMessage,
-  LIFELINE_CLOSE,
-  PINGS_LOST,
-  type ServerMessage,
-} from '../protocol/lifeline.ts'
-import { parseJson } from '../protocol/parse.ts'
+import { ClientMessage, LIFELINE_CLOSE, type ServerMessage } from '../protocol/lifeline.ts'
+import { Channel } from './channel.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Failpoints } from './failpoints.ts'
 import { requestDenied } from './grant-errors.ts'
 import type { Grants } from './grants.ts'
 import type { Handover } from './issuer.ts'
 import type { Log } from './log.ts'
-import { problemOf } from './problem.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
 import type { RequestOutcome } from './waiting-requests.ts'
-
-/** A connection that asks for nothing is closed after so many milliseconds. */
-const IDLE_MS = 30_000
-
-/** Messages that may wait while one is worked on: no client has more to say. */
-const MAX_WAITING = 16
 
 /** Pongs after which a suspended client counts as awake: one may answer a ping from before. */
 const PONGS_TO_WAKE = 2
@@ -48,38 +36,31 @@ export interface LifelineParts {
   readonly closed: () => void
 }
 
-/** One connection, and the one grant it carries. Messages are taken one after the other. */
+/** One connection, and the one grant it carries. */
 export class Lifeline {
-  readonly #socket: WebSocket
+  readonly #channel: Channel<ClientMessage, ServerMessage>
   readonly #parts: LifelineParts
-  #work: Promise<void> = Promise.resolve()
   #grant: string | undefined
   #over = false
-  #asked = false
   #handedOver = false
   /** For what policy wants before it permits. */
   #waits = false
-  #waiting = 0
   #renewing = false
-  #missed = 0
   #suspendedUntil = 0
   #pongsSinceSuspend = 0
-  readonly #idle: NodeJS.Timeout
 
   constructor(socket: WebSocket, parts: LifelineParts) {
-    this.#socket = socket
     this.#parts = parts
-    this.#idle = setTimeout(() => this.close(LIFELINE_CLOSE.badMessage), IDLE_MS)
-    socket.on('message', (data, isBinary) => {
-      this.#waiting += 1
-      if (this.#waiting > MAX_WAITING) return socket.terminate()
-      this.#work = this.#work.then(() => this.#take(data, isBinary))
-    })
-    socket.on('pong', (payload) => this.#pong(String(payload)))
-    socket.on('error', () => socket.terminate())
-    socket.on('close', () => {
-      clearTimeout(this.#idle)
-      parts.closed()
+    this.#channel = new Channel(socket, {
+      schema: ClientMessage,
+      name: 'lifeline',
+      log: parts.log,
+      handle: (message) => this.#handle(message),
+      failed: (message, code) => {
+        if (!this.#handedOver) this.#giveUp(message, code)
+      },
+      pong: (payload) => this.#pong(payload),
+      closed: parts.closed,
     })
   }
 
@@ -97,76 +78,36 @@ export class Lifeline {
   }
 
   ping(): void {
-    if (this.#missed >= PINGS_LOST && performance.now() >= this.#suspendedUntil) {
-      this.#socket.terminate()
-      return
-    }
-    this.#missed += 1
-    this.#socket.ping()
+    this.#channel.ping({ patient: performance.now() < this.#suspendedUntil })
   }
 
   #pong(payload: string): void {
-    this.#missed = 0
     this.#pongsSinceSuspend += 1
     if (this.#pongsSinceSuspend >= PONGS_TO_WAKE) this.#suspendedUntil = 0
     if (payload === RESUMED) this.#settleResume()
   }
 
   close(code: number): void {
-    this.#socket.close(code)
+    this.#channel.close(code)
   }
 
   /** Cuts the connection off, whether or not the other side answers. */
   terminate(): void {
-    this.#socket.terminate()
+    this.#channel.terminate()
   }
 
   /** The broker ended the grant: the client is told to stop the child, then what came of it. */
   ended(by: Extract<ServerMessage, { type: 'revoked' }>['ended_by'], reason: string): void {
     const grant = this.#grant
     if (grant === undefined || by === 'exit') return
-    this.#send({ type: 'revoked', grant, ended_by: by, reason })
-    this.#work = this.#work.then(() => this.#sendReceipt(grant))
-  }
-
-  #send(message: ServerMessage): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message))
-  }
-
-  async #take(data: RawData, isBinary: boolean): Promise<void> {
-    this.#waiting -= 1
-    // What came behind a message that closed the connection takes no effect.
-    if (this.#socket.readyState !== WebSocket.OPEN) return
-    let message: ClientMessage
-    try {
-      if (isBinary) throw new JitError('request_invalid', 'lifeline message: expected text')
-      message = parseJson(ClientMessage, String(data), { what: 'lifeline message' })
-    } catch (thrown) {
-      this.#refuse(thrown)
-      this.close(LIFELINE_CLOSE.badMessage)
-      return
-    }
-    try {
-      await this.#handle(message)
-    } catch (thrown) {
-      this.#refuse(thrown)
-      if (!this.#handedOver) this.#giveUp(message, JitError.from(thrown).code)
-    }
+    this.#channel.send({ type: 'revoked', grant, ended_by: by, reason })
+    this.#channel.queue(() => this.#sendReceipt(grant))
   }
 
   /** Nothing came of a request or resume. */
   #giveUp(message: ClientMessage, code: ErrorCode): void {
     const again = message.type === 'resume' && !FINAL.includes(code)
     this.close(again ? LIFELINE_CLOSE.restarting : LIFELINE_CLOSE.done)
-  }
-
-  #refuse(thrown: unknown, policies?: readonly string[]): void {
-    const error = JitError.from(thrown)
-    if (error.code === 'internal') {
-      this.#parts.log.warn('a lifeline failed', { reason: error.message, stack: error.stack })
-    }
-    const problem = { ...problemOf(error), ...(policies ? { policies: [...policies] } : {}) }
-    this.#send({ type: 'problem', problem })
   }
 
   async #handle(message: ClientMessage): Promise<void> {
@@ -202,19 +143,13 @@ export class Lifeline {
     }
   }
 
-  #begin(): void {
-    if (this.#asked) throw new JitError('request_invalid', 'a lifeline carries one grant')
-    this.#asked = true
-    clearTimeout(this.#idle)
-  }
-
   #own(grant: string): void {
     if (grant === this.#grant && this.#parts.holds(grant)) return
     throw new JitError('request_invalid', 'this grant is not on this lifeline')
   }
 
   async #request({ key, details }: Extract<ClientMessage, { type: 'request' }>): Promise<void> {
-    this.#begin()
+    this.#channel.begin('grant')
     const { grants, session } = this.#parts
     const outcome = await grants.request(session.sid, { key, details }, (grant, request) =>
       this.#resolved(grant, request),
@@ -223,7 +158,7 @@ export class Lifeline {
   }
 
   async #redeem(message: Extract<ClientMessage, { type: 'redeem' }>): Promise<void> {
-    this.#begin()
+    this.#channel.begin('grant')
     const { grants, session } = this.#parts
     this.#answer(
       await grants.redeem(session.sid, message, (grant, request) => this.#resolved(grant, request)),
@@ -233,7 +168,7 @@ export class Lifeline {
   /** Says how the request was understood; from here on it lives on this connection. */
   #resolved(grant: string, request: ResolvedRequest): void {
     this.#hold(grant)
-    this.#send({
+    this.#channel.send({
       type: 'requested',
       grant,
       environment: request.environment,
@@ -252,9 +187,9 @@ export class Lifeline {
     } else if (outcome.kind === 'pending') {
       const { grant, obligation, wantedBy, lapsesAt } = outcome
       const lapses_at = toTimestamp(lapsesAt)
-      this.#send({ type: 'pending', grant, obligation, policies: [...wantedBy], lapses_at })
+      this.#channel.send({ type: 'pending', grant, obligation, policies: [...wantedBy], lapses_at })
     } else {
-      this.#refuse(requestDenied(outcome), outcome.policies)
+      this.#channel.refuse(requestDenied(outcome), { policies: [...outcome.policies] })
       this.#over = true
       this.close(LIFELINE_CLOSE.done)
     }
@@ -262,12 +197,12 @@ export class Lifeline {
 
   /** What the request waits for may be there. */
   decided(): void {
-    this.#work = this.#work.then(async () => {
-      if (!this.#waits || this.#socket.readyState !== WebSocket.OPEN) return
+    this.#channel.queue(async () => {
+      if (!this.#waits || !this.#channel.open) return
       try {
         await this.#proceed()
       } catch (thrown) {
-        this.#refuse(thrown)
+        this.#channel.refuse(thrown)
         if (!this.#handedOver) this.close(LIFELINE_CLOSE.done)
       }
     })
@@ -278,7 +213,7 @@ export class Lifeline {
     if (this.#handedOver || this.#over) return
     this.#waits = false
     this.#over = true
-    this.#refuse(error)
+    this.#channel.refuse(error)
     this.close(LIFELINE_CLOSE.done)
   }
 
@@ -287,7 +222,7 @@ export class Lifeline {
     if (grant === undefined || !this.#waits) return
     const { grants, session } = this.#parts
     const approvals = await grants.approvals(grant)
-    if (approvals.length > 0) this.#send({ type: 'approved', grant, approvals })
+    if (approvals.length > 0) this.#channel.send({ type: 'approved', grant, approvals })
     this.#answer(await grants.proceed(session.sid, grant))
   }
 
@@ -299,11 +234,11 @@ export class Lifeline {
   }
 
   async #resume(message: Extract<ClientMessage, { type: 'resume' }>): Promise<void> {
-    this.#begin()
+    this.#channel.begin('grant')
     const { grants, session } = this.#parts
     const handover = await grants.resume(session.sid, message, () => this.#hold(message.grant))
     this.#handOver('resumed', handover)
-    this.#socket.ping(RESUMED)
+    this.#channel.ping({ patient: true, payload: RESUMED })
   }
 
   /** A pong comes after what was sent before its ping: the new secret is there. */
@@ -320,13 +255,13 @@ export class Lifeline {
     this.#grant = grant
     this.#parts.hold(grant)
     // Closed meanwhile: nobody will say so again.
-    if (this.#socket.readyState !== WebSocket.OPEN) this.#parts.closed()
+    if (!this.#channel.open) this.#parts.closed()
   }
 
   #handOver(type: 'granted' | 'resumed', handover: Handover): void {
     this.#handedOver = true
-    if (this.#socket.readyState !== WebSocket.OPEN) this.#parts.lost(handover.grant)
-    this.#send({
+    if (!this.#channel.open) this.#parts.lost(handover.grant)
+    this.#channel.send({
       type,
       grant: handover.grant,
       resume_secret: handover.resumeSecret,
@@ -342,10 +277,10 @@ export class Lifeline {
     this.#renewing = true
     try {
       const expiresAt = await this.#parts.grants.renew(this.sid, grant)
-      this.#send({ type: 'renewed', grant, expires_at: toTimestamp(expiresAt) })
+      this.#channel.send({ type: 'renewed', grant, expires_at: toTimestamp(expiresAt) })
     } catch (thrown) {
       // Of its end the client is told otherwise.
-      if (JitError.from(thrown).code !== 'grant_ended') this.#refuse(thrown)
+      if (JitError.from(thrown).code !== 'grant_ended') this.#channel.refuse(thrown)
     } finally {
       this.#renewing = false
     }
@@ -362,9 +297,13 @@ export class Lifeline {
     if (this.#over) return
     this.#over = true
     try {
-      this.#send({ type: 'released', grant, receipt: await this.#parts.grants.receipt(grant) })
+      this.#channel.send({
+        type: 'released',
+        grant,
+        receipt: await this.#parts.grants.receipt(grant),
+      })
     } catch (thrown) {
-      this.#refuse(thrown)
+      this.#channel.refuse(thrown)
     }
     this.close(LIFELINE_CLOSE.done)
   }
