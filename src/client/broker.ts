@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { send } from '../lib/http.ts'
 import { ApprovalRequest, ApprovalRequests } from '../protocol/approval.ts'
+import { Askable, type AskableQuestion } from '../protocol/askable.ts'
 import { AuditPage } from '../protocol/audit.ts'
 import { GrantExplanation } from '../protocol/explanation.ts'
 import { Grant, Grants, Receipt, Receipts, Withdrawal } from '../protocol/grant.ts'
@@ -34,6 +35,8 @@ export interface BrokerClient {
    * @throws JitError `denied`; `insufficient_user_authentication` with the sign-in that is wanted
    */
   request(request: GrantRequest): Promise<Grant>
+  /** What may be asked for where one stands, by today's policies. @throws JitError `limit_reached` */
+  askable(question: AskableQuestion): Promise<Askable>
   /** What waits for whoever asks. */
   approvals(): Promise<ApprovalRequests>
   /** @throws JitError `not_found` */
@@ -83,6 +86,11 @@ export function createBrokerClient(options: {
         .sandboxes,
     grant: (id) => call('GET', at(id), { schema: Grants, what: 'grant' }),
     request: (json) => call('POST', '/v1/grants', { schema: Grant, what: 'grant', json }),
+    askable: (question) =>
+      call('GET', `/v1/askable?${askableQuery(question)}`, {
+        schema: Askable,
+        what: 'what may be asked for',
+      }),
     approvals: () => call('GET', '/v1/approvals', { schema: ApprovalRequests, what: 'approvals' }),
     approval: (id) => call('GET', `/v1/approvals/${encodeURIComponent(id)}`, waiting),
     approve: (id, hash) => call('POST', `${at(id)}/approve`, { ...waiting, json: { hash } }),
@@ -103,6 +111,14 @@ export function createBrokerClient(options: {
         what: 'audit log',
       }),
   }
+}
+
+function askableQuery({ repository, branch, commit, environment, all }: AskableQuestion): string {
+  return new URLSearchParams({
+    ...{ repository, branch, commit },
+    ...(environment === undefined ? {} : { environment }),
+    ...(all ? { all: 'true' } : {}),
+  }).toString()
 }
 
 interface Ask<T> {
