@@ -59,4 +59,4 @@ export function sandboxReport(
 const list = (names: readonly string[]): string => names.map(escapeForDisplay).join(', ')
 
 const reach = (domains: readonly string[]): string =>
-  domains.length === 0 ? 'reaches nothing else' : `reaches ${list(domains)}`
+  domains.length === 0 ? 'no network' : `reaches ${list(domains)}`

@@ -43,7 +43,7 @@ describe('a sandbox tells', () => {
       '● claude in a sandbox · up to 2h · reaches api.anthropic.com',
       'jit: warning: policy lets it reach no evil.test',
       '  not passed on: AWS_PROFILE, GITHUB_TOKEN',
-      '● claude in a sandbox · up to 2h · reaches nothing else',
+      '● claude in a sandbox · up to 2h · no network',
     ])
   })
 

@@ -157,7 +157,7 @@ describe.skipIf(SKIPPED)(
         expect.stringMatching(/^jit: error: not signed in/),
         '',
       ])
-      expect(stderr).toContain(`● ${stage.agent} in a sandbox · up to 2h · reaches nothing else`)
+      expect(stderr).toContain(`● ${stage.agent} in a sandbox · up to 2h · no network`)
       expect(stderr).toMatch(/not passed on: .*SHOP_SECRET/)
       const ofGrant = (await stage.recorded()).filter((entry) => entry.grant === grant)
       expect(ofGrant.at(-1)?.principal).toMatchObject({ name: `${stage.agent}, for dev` })
