@@ -1,7 +1,7 @@
 import { JitError } from '../lib/errors.ts'
 
 /** The descriptor at which bubblewrap finds the filter of system calls. */
-export const FILTER_FD = 4
+const FILTER_FD = 4
 
 /** The first of the runtime's options, and the one that mounts `/proc`, before the command. */
 const FIRST = ' --new-session '

@@ -21,7 +21,7 @@ async function beats(file: string): Promise<boolean> {
     }
   }
   const before = count()
-  await wait(350)
+  await wait(250)
   return count() !== before
 }
 
