@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Home, JIT } from '../run/home.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
 import { Database } from '../servers/database.ts'
 import { startPostgres } from '../servers/postgres.ts'
-import type { Surroundings } from './escape.ts'
+import { SUPERVISOR_SAID, type Surroundings } from './escape.ts'
 import { type Finding, judge, type Row, type Truth, tabulate } from './referee.ts'
 import { type Stage, setStage } from './stage.ts'
 
@@ -68,12 +68,15 @@ const CEILING = ['--env', 'dev', '--env', 'prod', '--task', 'plan', '--task', 'd
 function sandboxed({ home, stage, surroundings }: Scene, args: readonly string[]): ChildProcess {
   const flags = ['--profile', 'copilot', '--agent', 'copilot', ...CEILING]
   const command = [process.execPath, join(surroundings.repository, 'copilot/copilot.ts'), ...args]
-  return spawn(process.execPath, [JIT, 'sandbox', ...flags, '--', ...command], {
+  const said = openSync(join(home.directory, SUPERVISOR_SAID), 'a')
+  const child = spawn(process.execPath, [JIT, 'sandbox', ...flags, '--', ...command], {
     cwd: surroundings.repository,
     env: { ...home.env, OF_THE_PERSON: stage.secret },
     // As a terminal or an editor may leave them open.
-    stdio: ['ignore', 'inherit', 'inherit', ...stage.leftOpen],
+    stdio: ['ignore', 'inherit', said, ...stage.leftOpen],
   })
+  closeSync(said)
+  return child
 }
 
 function plainly({ home, stage, surroundings }: Scene, args: readonly string[]): ChildProcess {

@@ -1,7 +1,7 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Escape, Surroundings } from '../escape.ts'
+import { type Escape, SUPERVISOR_SAID, type Surroundings } from '../escape.ts'
 import { python, run, speak } from '../tools.ts'
 
 /** Where the supervisor listens; outside a sandbox there is no such door. */
@@ -440,7 +440,7 @@ sys.exit(str(last))`,
   },
 ]
 
-/** What the person is shown of requests. */
+/** What the person is shown of requests, unasked and asked. */
 async function personsView(s: Surroundings): Promise<string> {
   const { PATH } = process.env
   const env = {
@@ -453,7 +453,8 @@ async function personsView(s: Surroundings): Promise<string> {
   const shown = await Promise.all(
     [['status'], ['grants', '--all']].map((words) => run(s.jit[0], [s.jit[1], ...words], { env })),
   )
-  return shown.map(({ output }) => output).join('\n')
+  const said = readFileSync(join(s.home, SUPERVISOR_SAID), 'utf8')
+  return [said, ...shown.map(({ output }) => output)].join('\n')
 }
 
 const flooding: Escape[] = [
@@ -499,9 +500,10 @@ const flooding: Escape[] = [
 
 /** What is asked of the supervisor. */
 export const linkEscapes: readonly Escape[] = [
-  ...identity,
-  ...asking,
-  ...smuggling,
+  // What asks for production comes first: later it would be refused for being too much.
   ...terminal,
+  ...asking,
+  ...identity,
+  ...smuggling,
   ...flooding,
 ]
