@@ -8,6 +8,7 @@ import type { Grants } from './grants.ts'
 import { openApiDocument } from './openapi.ts'
 import { errorResponse } from './responses.ts'
 import { approvalRoutes } from './routes/approvals.ts'
+import { askableRoutes } from './routes/askable.ts'
 import { eventRoutes } from './routes/events.ts'
 import { grantTokenRoutes } from './routes/grant-tokens.ts'
 import { inventoryRoutes } from './routes/inventory.ts'
@@ -79,6 +80,7 @@ export function createApp(parts: AppParts): App {
   eventRoutes(app, parts)
   approvalRoutes(app, parts)
   policyRoutes(app, parts)
+  askableRoutes(app, parts)
   sandboxRoutes(app, parts)
   return app
 }

@@ -1,6 +1,7 @@
 import { toJsonSchema } from '@valibot/to-json-schema'
 import type { GenericSchema } from 'valibot'
 import { ApprovalRequest, ApprovalRequests, ApproveBody, DenyBody } from '../protocol/approval.ts'
+import { Askable } from '../protocol/askable.ts'
 import { AuditPage } from '../protocol/audit.ts'
 import { GrantExplanation } from '../protocol/explanation.ts'
 import { Grant, Grants, Receipt, Receipts, Withdrawal } from '../protocol/grant.ts'
@@ -9,15 +10,18 @@ import { ResourceMetadata, TokenResponse } from '../protocol/oauth.ts'
 import { WhoAmI } from '../protocol/principal.ts'
 import { PROBLEM_MEDIA_TYPE, Problem } from '../protocol/problem.ts'
 import { GrantRequest } from '../protocol/request.ts'
+import { ExplainBody, RequestExplanation } from '../protocol/request-explanation.ts'
 import { SandboxClientMessage, Sandboxes, SandboxServerMessage } from '../protocol/sandbox.ts'
 
 const SCHEMAS = {
   ApprovalRequest,
   ApprovalRequests,
   ApproveBody,
+  Askable,
   AuditPage,
   ClientMessage,
   DenyBody,
+  ExplainBody,
   Grant,
   GrantRequest,
   GrantExplanation,
@@ -25,6 +29,7 @@ const SCHEMAS = {
   Problem,
   Receipt,
   Receipts,
+  RequestExplanation,
   ResourceMetadata,
   SandboxClientMessage,
   SandboxServerMessage,
@@ -192,6 +197,22 @@ export function openApiDocument(url: string) {
       '/v1/policy/explain': {
         get: operation('Why policy says what it says of a grant', 'GrantExplanation', {
           parameters: [query('grant', 'its id')],
+        }),
+        post: operation(
+          'What would come of a request that nobody makes: nothing is minted or recorded',
+          'RequestExplanation',
+          json('ExplainBody'),
+        ),
+      },
+      '/v1/askable': {
+        get: operation('What I may ask for where I stand', 'Askable', {
+          parameters: [
+            query('repository', 'as claimed, `host/owner/name`'),
+            query('branch', 'as claimed'),
+            query('commit', 'as claimed'),
+            query('environment', 'only this one'),
+            query('all', '`true`: with what would be denied'),
+          ],
         }),
       },
       '/v1/audit': {

@@ -71,9 +71,18 @@ export function unknownLiterals(policy: PolicyJson, vocabulary: Vocabulary): Unk
 
 /** The ids of the domains that a policy names. */
 export function domainsIn(policy: PolicyJson): string[] {
+  return idsOf('Domain', policy)
+}
+
+/** The ids of the targets that a policy names: it may treat them unlike others of their kind. */
+export function targetsIn(policy: PolicyJson): string[] {
+  return idsOf('Target', policy)
+}
+
+function idsOf(entityType: string, policy: PolicyJson): string[] {
   const found: string[] = []
   walk(policy, ({ type, id }) => {
-    if (type === 'Domain' && typeof id === 'string') found.push(id)
+    if (type === entityType && typeof id === 'string') found.push(id)
   })
   return found
 }

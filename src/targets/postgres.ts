@@ -1,4 +1,5 @@
 import { JitError } from '../lib/errors.ts'
+import type { Delivery } from '../protocol/delivery.ts'
 import {
   type Address,
   type Admin,
@@ -87,6 +88,10 @@ class PostgresTarget implements Target {
     return (await this.#readFacts(signal)).identity
   }
 
+  unset(delivery: Delivery): readonly string[] {
+    return delivery === 'proxy' ? PROXIED : COMPETING
+  }
+
   async mint(lease: LeaseIntent, signal: AbortSignal): Promise<Minted> {
     const task = this.#config.tasks[lease.grant.task]
     if (!task) throw new JitError('target_refused', `${this.name}: no task '${lease.grant.task}'`)
@@ -107,7 +112,10 @@ class PostgresTarget implements Target {
     const address = clientAddress(this.#admin, this.#config.address)
     const login = { user: handle, password }
     return delivery === 'proxy'
-      ? { ...(await proxiedCredential(address, { ...login, target: this.name })), unset: PROXIED }
+      ? {
+          ...(await proxiedCredential(address, { ...login, target: this.name })),
+          unset: this.unset(delivery),
+        }
       : credentialFor(address, login)
   }
 

@@ -92,6 +92,8 @@ export interface Target {
   readonly tasks: ReadonlySet<string>
   /** The variables its credentials set in a child, templates aside: two targets of one grant may not share any. */
   readonly variables: readonly string[]
+  /** Those that a child must not inherit beside them ({@link Credential.unset}), known beforehand; absent: none. */
+  unset?(delivery: Delivery): readonly string[]
   /** The roles or rights behind a task, as approvers are shown and approvals bind: `["migrator"]`. */
   rights(task: string): readonly string[]
   /** What it is really connected to: absence elsewhere is not "gone". */

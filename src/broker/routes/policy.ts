@@ -1,13 +1,12 @@
 import * as v from 'valibot'
 import { JitError } from '../../lib/errors.ts'
-import { explain } from '../../policy/explain.ts'
 import type { Explanation, GrantExplanation } from '../../protocol/explanation.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { App, AppParts } from '../app.ts'
-import { outsideCeiling } from '../ceiling.ts'
 import type { LedgerGrant } from '../ledger/rows.ts'
 import { mayDo } from '../permissions.ts'
 import { recordedDecisions } from '../recorded-decisions.ts'
+import { explainRequest } from '../request-explanation.ts'
 
 const GrantId = v.pipe(v.string('expected the id of a grant'), v.maxLength(64))
 
@@ -44,24 +43,8 @@ async function explainToday(
   try {
     const { decider } = grants
     const request = decider.recorded(row)
-    const context = decider.context(asker, request, await grants.evidence(request, row))
-    const { environment, task, deliveries } = request
-    const { principal } = asker
-    const targets = request.members.map(({ target }) => target.name)
-    const stated = {
-      kind: 'task',
-      principal,
-      environment,
-      task,
-      targets,
-      deliveries,
-      context,
-    } as const
-    const outside = outsideCeiling(request, asker.ceiling)
-    const explanation = explain(stated, decider.current)
-    if (outside.length === 0) return explanation
-    const { obligation: _, then_permitted: __, ...rest } = explanation
-    return { ...rest, decision: 'deny', outside: [...outside] }
+    const evidence = await grants.evidence(request, row)
+    return explainRequest(asker, { request, evidence }, decider)
   } catch (thrown) {
     // A target that is gone can't be asked about.
     if (thrown instanceof JitError && thrown.code === 'target_refused') return undefined
