@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { includedIn } from './git-includes.ts'
 import type { SandboxRepository } from './sandbox.ts'
 
 /**
@@ -10,6 +11,8 @@ const GUARDED = [
   '.jit.yaml',
   '.github/workflows',
   '.github/actions',
+  '.gitea/workflows',
+  '.forgejo/workflows',
   '.gitlab-ci.yml',
   '.circleci',
   '.circleci/config.yml',
@@ -19,15 +22,22 @@ const GUARDED = [
   'Jenkinsfile',
   'azure-pipelines.yml',
   'bitbucket-pipelines.yml',
+  '.woodpecker.yml',
+  '.drone.yml',
   '.pre-commit-config.yaml',
   '.husky',
   '.husky/pre-commit',
+  '.githooks',
+  '.githooks/pre-commit',
+  'lefthook.yml',
+  '.lefthook.yml',
   '.vscode',
   '.vscode/tasks.json',
   '.idea',
   '.idea/workspace.xml',
   '.devcontainer',
   '.devcontainer/devcontainer.json',
+  '.devcontainer.json',
   '.envrc',
   '.mise.toml',
   'mise.toml',
@@ -42,6 +52,8 @@ const GUARDED = [
   '.claude/hooks',
   '.cursor/mcp.json',
   '.cursor/hooks.json',
+  '.gemini/settings.json',
+  '.codex/config.toml',
 ]
 
 /** Of git's own folder: what it runs, and what names that. */
@@ -62,6 +74,10 @@ export function guardedInGit({ root, gitDir, commonDir, hooksPath }: SandboxRepo
   const modules = submodulesOf({ gitDir, commonDir })
   return [
     ...[...dirs, ...modules].flatMap((dir) => GIT_GUARDED.map((name) => join(dir, name))),
+    ...includedIn(
+      [...dirs, ...modules].flatMap((dir) => [join(dir, 'config'), join(dir, 'config.worktree')]),
+      root,
+    ),
     // Which folders git takes for its own, in each worktree and submodule.
     ...[...dirs, ...modules, ...folders(join(commonDir, 'worktrees'))]
       .flatMap((dir) => [join(dir, 'commondir'), join(dir, 'gitdir')])

@@ -108,6 +108,7 @@ function furnish({
   for (const name of SUBMODULES) {
     git(repository, '-c', 'protocol.file.allow=always', 'submodule', 'add', lib, name)
   }
+  git(repository, 'config', 'include.path', '../settings/git.inc')
   git(repository, 'add', 'readme.txt')
   git(repository, 'commit', '-m', 'a submodule')
   cpSync(import.meta.dirname, join(repository, 'copilot'), { recursive: true })

@@ -23,6 +23,13 @@ export const TRAPS = {
   'hooks of an agent': '.claude/settings.json',
   "an agent's commands": '.claude/commands/deploy.md',
   "npm's settings": '.npmrc',
+  'a hook where a person keeps them for all repositories (core.hooksPath)': '.githooks/pre-push',
+  'commands of a manager of hooks': 'lefthook.yml',
+  'what Git includes in its settings (include.path)': 'settings/git.inc',
+  'a workflow of Forgejo': '.forgejo/workflows/ci.yml',
+  'a container of an editor': '.devcontainer.json',
+  "one agent's settings": '.gemini/settings.json',
+  "another agent's settings": '.codex/config.toml',
   "the hooks' own folder (core.hooksPath)": '.husky/pre-commit',
 } as const
 
