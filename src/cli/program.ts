@@ -22,6 +22,7 @@ import { registerTrust } from './commands/trust.ts'
 import { registerWhoami } from './commands/whoami.ts'
 import type { Deps } from './deps.ts'
 import { EXIT } from './exit-codes.ts'
+import { addExamples, helpCommand, showHelp } from './help.ts'
 import { refuseInside } from './inside.ts'
 
 /** How a command says the exit code it ends with. */
@@ -67,82 +68,94 @@ export async function runProgram(
 ): Promise<number> {
   let code: number = EXIT.ok
   const { own, command = [] } = splitArguments(argv)
-  const program = createProgram(deps).hook('preAction', async () => {
-    await beforeCommand()
-    refuseInside(own[0], deps.env)
-  })
   const exit: Exit = (value) => {
     code = value
   }
-  registerExec(program, deps, { exit, words: command })
-  registerRequest(program, deps, { exit, words: command })
-  registerSandbox(program, deps, { exit, words: command })
-  for (const register of COMMANDS) register(program, deps, exit)
-  if (own.length === 0) {
-    program.outputHelp()
+  const program = createProgram(deps, { exit, words: command }).hook('preAction', async () => {
+    await beforeCommand()
+    refuseInside(own[0], deps.env)
+  })
+  const [name, ...path] = own
+  if (name === undefined || (name === 'help' && !path.some((word) => word.startsWith('-')))) {
+    showHelp(program, path)
     return code
   }
   try {
     await program.parseAsync(own, { from: 'user' })
   } catch (thrown) {
-    if (thrown instanceof CommanderError) return exitCodeOfParser(thrown, helpFor(program, own))
+    if (thrown instanceof CommanderError) return exitCodeOfParser(thrown, wayOn(program, argv))
     throw thrown
   }
   return code
 }
 
-function createProgram(deps: Deps): Command {
-  return new Command('jit')
+/**
+ * Every command with its flags, as the parser has them: what help, completion and the manual are made of.
+ * @param run what follows `--`, and where exit codes go
+ */
+export function createProgram(deps: Deps, run: Run): Command {
+  const program = new Command('jit')
     .description('Just the access one task needs, for as long as it runs.')
     .version(manifest.version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
-    .helpCommand('help [command]', 'show help for a command')
+    .usage('COMMAND [options]')
+    .addHelpCommand(helpCommand('Shell:'))
     .exitOverride()
-    .configureHelp({ showGlobalOptions: false })
+    .configureHelp({ showGlobalOptions: false, subcommandTerm: (command) => command.name() })
     .configureOutput({
       writeOut: (text) => deps.io.out(text.trimEnd()),
       writeErr: (text) => deps.io.note(text.trimEnd()),
       outputError: () => {},
     })
+  for (const [title, commands] of Object.entries(COMMANDS)) {
+    program.commandsGroup(`${title}:`)
+    for (const register of commands) register(program, deps, run)
+  }
+  addExamples(program)
+  return program
 }
 
-type Register = (program: Command, deps: Deps, exit: Exit) => void
+interface Run {
+  readonly exit: Exit
+  readonly words: readonly string[]
+}
 
-/** Every command, in the order of the help: a new one is a file and a line here. */
-const COMMANDS: readonly Register[] = [
-  registerLogin,
-  registerLogout,
-  registerWhoami,
-  registerStatus,
-  registerGrants,
-  registerShow,
-  registerRevoke,
-  registerApprove,
-  registerDeny,
-  registerAcknowledge,
-  registerAudit,
-  registerTrust,
-  registerMcp,
-  registerPolicy,
-  registerBroker,
-  registerDev,
-]
+type Register = (program: Command, deps: Deps, run: Run) => void
 
-/** Where to read on: at the command that was meant, where it is known. */
-function helpFor(program: Command, [name]: readonly string[]): string {
-  const known = program.commands.some((command) => command.name() === name)
-  return known ? `jit ${name} --help` : 'jit --help'
+/** A command that isn't given another one. */
+function plain(register: (program: Command, deps: Deps, exit: Exit) => void): Register {
+  return (program, deps, { exit }) => register(program, deps, exit)
+}
+
+/** Every command, in the order of the help and under its titles: a new one is a file and a line here. */
+const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
+  'Sign in': [registerLogin, registerLogout, registerWhoami, registerStatus].map(plain),
+  Work: [registerExec, registerRequest, plain(registerTrust)],
+  Approve: [registerApprove, registerDeny, registerAcknowledge].map(plain),
+  'Look and end': [registerGrants, registerShow, registerRevoke, registerAudit].map(plain),
+  Copilots: [registerSandbox, plain(registerMcp)],
+  'Run a broker': [registerDev, registerBroker, registerPolicy].map(plain),
+}
+
+/** What helps whoever typed this: the `--` that is missing, or the help of the command that was meant. */
+function wayOn(program: Command, argv: readonly string[]): (error: CommanderError) => string {
+  const [name = ''] = argv
+  const command = program.commands.find((one) => one.name() === name)
+  const help = `see '${command ? `jit ${name} --help` : 'jit --help'}'`
+  if (!WITH_COMMAND.has(name) || argv.includes('--')) return () => help
+  const misread = ['commander.excessArguments', 'commander.unknownOption']
+  const separated = `what is to be run stands after '--': jit ${name} [options] -- COMMAND`
+  return ({ code }) => (misread.includes(code) ? separated : help)
 }
 
 /**
  * Help and version end the parser by an error too; the others become ours.
  * @throws JitError `usage`
  */
-function exitCodeOfParser(error: CommanderError, help: string): number {
+function exitCodeOfParser(error: CommanderError, wayOn: (error: CommanderError) => string): number {
   if (error.exitCode === 0) return EXIT.ok
   if (error.code === 'commander.help') return EXIT.usage
   const [first = '', suggestion] = error.message.replace(/^error: /, '').split('\n')
   const match = /^\(Did you mean (.+)\?\)$/.exec(suggestion ?? '')
-  const hint = match ? `did you mean ${match[1]}?` : `see '${help}'`
-  throw new JitError('usage', first, { hint })
+  throw new JitError('usage', first, { hint: match ? `did you mean ${match[1]}?` : wayOn(error) })
 }

@@ -18,7 +18,14 @@ describe('a command line', () => {
     const { code, stdout, stderr } = await home.run([])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^Usage: jit /)
-    expect(stdout).toContain('exec [options] [profile]')
+    expect(stdout).toMatch(/^Work:\n {2}exec /m)
+    expect(stdout).toContain('jit exec --env prod --task deploy -- terraform apply')
+  })
+
+  test('help of a command below another is its own', async () => {
+    const { code, stdout } = await home.run(['help', 'policy', 'test'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^Usage: jit policy test /)
   })
 
   test('--version prints the version alone', async () => {
@@ -28,6 +35,8 @@ describe('a command line', () => {
   test.each([
     [['grnats'], "unknown command 'grnats'", 'did you mean grants?'],
     [['grants', '--jsn'], "unknown option '--jsn'", 'did you mean --json?'],
+    [['help', 'grnats'], "unknown command 'grnats'", 'did you mean grants?'],
+    [['policy', 'chek'], "unknown command 'chek'", 'did you mean check?'],
     [['show'], "missing required argument 'id'", "see 'jit show --help'"],
     [['nothing-like-it'], "unknown command 'nothing-like-it'", "see 'jit --help'"],
     [['grants', '--mine', '--all'], '--mine and --all exclude each other', undefined],
@@ -46,6 +55,17 @@ describe('a command line', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(`jit: error: ${message}`)
     if (hint) expect(stderr).toContain(`jit: hint: ${hint}`)
+  })
+
+  test.each([
+    [['exec', 'terraform', 'apply'], "too many arguments for 'exec'"],
+    [['exec', 'ls', '-la'], "unknown option '-la'"],
+    [['sandbox', 'claude'], "too many arguments for 'sandbox'"],
+  ])('%j is told where a command stands', async (args, message) => {
+    const { code, stderr } = await home.run(args)
+    expect(code).toBe(125)
+    expect(stderr).toContain(`jit: error: ${message}`)
+    expect(stderr).toContain("stands after '--'")
   })
 
   test.each([

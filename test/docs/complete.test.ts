@@ -3,9 +3,11 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { PeopleFile, PipelineFile } from '../../src/broker/config/identity.ts'
 import { BrokerFile, TARGET_KEYS } from '../../src/broker/config/schema.ts'
+import { commandTree } from '../../src/cli/command-tree.ts'
 import type { Deps } from '../../src/cli/deps.ts'
-import { runProgram } from '../../src/cli/program.ts'
+import { createProgram } from '../../src/cli/program.ts'
 import { ERROR_CODES } from '../../src/lib/errors.ts'
+import { everyCommand } from '../../src/shell/command-tree.ts'
 import { targetKinds } from '../../src/targets/kinds.ts'
 import { allPages, blocksOf, page, proseOf, ROOT } from './pages.ts'
 
@@ -70,32 +72,21 @@ describe('files', () => {
   })
 })
 
-/** What `jit … --help` prints. */
-async function help(words: readonly string[]): Promise<string> {
-  const lines: string[] = []
-  const io = { out: (line: string) => lines.push(line), note: (line: string) => lines.push(line) }
-  await runProgram([...words, '--help'], { io } as unknown as Deps, async () => {})
-  return lines.join('\n')
+/** Every command, down to those below others, with its flags as its help shows them. */
+function commandsOfHelp() {
+  const program = createProgram({} as Deps, { exit() {}, words: [] })
+  const commands = everyCommand(commandTree(program)).map(({ path, flags }) => ({
+    words: path,
+    flags: flags.map(({ long, value }) =>
+      value && !value.optional ? `${long} <${value.name}>` : long,
+    ),
+  }))
+  return commands.filter(({ words }) => words.length > 0 && words.at(-1) !== 'help')
 }
 
-interface CommandHelp {
-  readonly words: readonly string[]
-  readonly flags: readonly string[]
-}
-
-/** Every command of the help, down to those below others, with its flags. */
-async function helpTree(words: readonly string[] = []): Promise<CommandHelp[]> {
-  const [about = '', below = ''] = (await help(words)).split('\nCommands:\n')
-  const flags = [...about.matchAll(/^ {2}(?:-\w, )?(--[\w-]+(?: <[\w=]+>)?)/gm)]
-  const names = [...below.matchAll(/^ {2}(\w+)/gm)].map(([, name = '']) => name)
-  const inner = names.filter((name) => name !== 'help').map((name) => helpTree([...words, name]))
-  const own = { words, flags: flags.map(([, flag = '']) => flag) }
-  return [own, ...(await Promise.all(inner)).flat()]
-}
-
-describe('docs/cli.md', async () => {
+describe('docs/cli.md', () => {
   const { text } = page('docs/cli.md')
-  const commands = (await helpTree()).filter(({ words }) => words.length > 0)
+  const commands = commandsOfHelp()
 
   it('is compared with the real help', () => {
     expect(commands.length).toBeGreaterThan(12)

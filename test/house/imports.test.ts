@@ -18,10 +18,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   auth: [...LEAF, 'keystore'],
   client: LEAF,
   sandbox: LEAF,
+  shell: LEAF,
   run: [...LEAF, 'client', 'context', 'sandbox'],
   broker: [...LEAF, 'policy', 'targets'],
   dev: [...LEAF, 'policy', 'targets', 'broker'],
-  cli: [...LEAF, 'keystore', 'context', 'auth', 'client', 'sandbox', 'run'],
+  cli: [...LEAF, 'keystore', 'context', 'auth', 'client', 'sandbox', 'run', 'shell'],
   'main.ts': [...LEAF, 'keystore', 'auth', 'cli'],
 }
 
