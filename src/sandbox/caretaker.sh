@@ -1,6 +1,7 @@
 #!/bin/sh
 # Clears up after a sandbox: when its supervisor says so, or was killed, either of which ends the input.
-# $1 the process of bubblewrap, $2 the sandbox's folder, $3 its note of what was made to be mounted on.
+# $1 the process of bubblewrap, $2 the sandbox's folder, $3 its note of what was made to be mounted on,
+# $4 git's file of what is ignored, with lines for that (ignored.ts).
 read -r _
 
 # One that nobody has waited for yet has ended as well (Z in proc_pid_stat(5)).
@@ -14,6 +15,7 @@ if runs "$1"; then
   sleep 0.1
 fi
 rm -rf "$2"
+exclude=$4
 
 # While another sandbox of this repository runs, all stays: removed outside, it were writable in there.
 notes=${3%/*}
@@ -24,10 +26,27 @@ for note; do
   holder=${holder%%.*}
   [ "$holder" = ended ] || ! runs "$holder" || exit 0
 done
+# Of several that end at once, one goes on.
+mv "$notes" "$notes.$$" || exit 0
+notes=$notes.$$
+set -- "$notes"/*
 
 set -f
 IFS='
 '
+begin='^# jit sandbox {-\{0,1\}$'
+end='^# jit sandbox }$'
+# Lines without their end are left to the person: what follows them may be theirs.
+if [ -f "$exclude" ] && [ ! -L "$exclude" ] && [ ! -L "${exclude%/*}" ] &&
+  count=$(grep -c "$begin" "$exclude") && [ "$count" = "$(grep -c "$end" "$exclude")" ]; then
+  left=$notes/exclude
+  sed "/$begin/,/$end/d" "$exclude" >"$left" &&
+    case $(grep -m 1 "$begin" "$exclude")$(sed "/$begin/,\$d" "$exclude" | wc -c) in
+      *-"$(wc -c <"$left")") printf %s "$(cat "$left")" >"$exclude" ;;
+      *) cat "$left" >"$exclude" ;;
+    esac
+  rm -f "$left"
+fi
 read_notes=$*
 # What lies in another comes first.
 paths=$(cat "$@" | sort -r)

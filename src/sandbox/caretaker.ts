@@ -13,19 +13,22 @@ export interface Caretaker {
  * that are still empty, as bubblewrap made them, once no sandbox needs them.
  * @param pid of bubblewrap: nothing is removed before it has ended
  * @param note see `noteSandbox`
+ * @param exclude git's file of what is ignored in the repository; `''` for none
  */
 export function keepClear({
   script,
   pid,
   folder,
   note,
+  exclude,
 }: {
   script: string
   pid: number
   folder: string
   note: string
+  exclude: string
 }): Caretaker {
-  const child = spawn('/bin/sh', [script, String(pid), folder, note], {
+  const child = spawn('/bin/sh', [script, String(pid), folder, note, exclude], {
     stdio: ['pipe', 'ignore', 'ignore'],
     cwd: '/',
     env: { PATH: '/usr/bin:/bin' },

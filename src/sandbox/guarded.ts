@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { includedIn } from './git-includes.ts'
+import { excludeFile } from './ignored.ts'
 import type { SandboxRepository } from './sandbox.ts'
 
 /**
@@ -74,6 +75,7 @@ export function guardedInGit({ root, gitDir, commonDir, hooksPath }: SandboxRepo
   const modules = submodulesOf({ gitDir, commonDir })
   return [
     ...[...dirs, ...modules].flatMap((dir) => GIT_GUARDED.map((name) => join(dir, name))),
+    excludeFile({ commonDir }),
     ...includedIn(
       [...dirs, ...modules].flatMap((dir) => [join(dir, 'config'), join(dir, 'config.worktree')]),
       root,

@@ -34,6 +34,7 @@ export async function startInside({
   environment,
   folder,
   note,
+  exclude,
   entered,
 }: {
   line: WrappedLine
@@ -43,6 +44,8 @@ export async function startInside({
   folder: string
   /** See `noteSandbox`. */
   note: string
+  /** See `keepClear`. */
+  exclude: string
   entered(): void
 }): Promise<Inside> {
   const filter = filterFile(folder)
@@ -54,7 +57,7 @@ export async function startInside({
   })
   closeSync(filter)
   const pid = child.pid ?? 0
-  const caretaker = keepClear({ script: parts.caretaker, pid, folder, note })
+  const caretaker = keepClear({ script: parts.caretaker, pid, folder, note, exclude })
   const outcome = once(child, 'exit').then(([code, signal]) => toOutcome(code, signal))
   const [, , , ready] = child.stdio
   ready?.on('error', () => {})

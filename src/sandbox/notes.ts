@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { submodulesOf } from './guarded.ts'
+import { pinExclude, unignore, unpinExclude } from './ignored.ts'
 import type { SandboxRepository } from './sandbox.ts'
 
 /** What a sandbox has mounted on in a repository that others may be in as well. */
@@ -37,7 +38,11 @@ export function noteSandbox({
     mkdirSync(notes, { recursive: true, mode: 0o700 })
     writeFileSync(path, lines.join(''))
   }
-  const made = pinnedCommonDir(repository)
+  write([])
+  // Of one that the machine went down with.
+  if (repository && readdirSync(notes).length === 1) unignore(repository)
+  const pinned = repository ? pinnedCommonDir(repository) : []
+  const made = [...pinned, ...(repository ? pinExclude(repository) : [])]
   write(made)
   return {
     path,
@@ -45,7 +50,8 @@ export function noteSandbox({
     drop() {
       rmSync(path, { force: true })
       if (existsSync(notes) && readdirSync(notes).length > 0) return
-      for (const file of [notes, ...made]) rmSync(file, { recursive: true, force: true })
+      for (const file of [notes, ...pinned]) rmSync(file, { recursive: true, force: true })
+      if (repository) unpinExclude(repository, made)
     },
   }
 }
@@ -55,8 +61,7 @@ export function noteSandbox({
  * made elsewhere, it would have git run what a command in the sandbox has put there. So there is one
  * that says what is true without it.
  */
-function pinnedCommonDir(repository: SandboxRepository | undefined): string[] {
-  if (!repository) return []
+function pinnedCommonDir(repository: SandboxRepository): string[] {
   return [repository.commonDir, ...submodulesOf(repository)].flatMap((dir) => {
     if (!existsSync(join(dir, 'HEAD'))) return []
     const path = join(dir, 'commondir')

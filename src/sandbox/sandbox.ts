@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 import type { Command } from '../protocol/request.ts'
 import { sandboxEnvironment } from './environment.ts'
 import { type FileRules, fileRules, refuseHomeIn } from './files.ts'
-import { ignoredLines, ignoringVariables } from './ignored.ts'
+import { excludeFile, ignore } from './ignored.ts'
 import { startInside } from './inside.ts'
 import { type Note, noteSandbox } from './notes.ts'
 import { findParts, type Parts } from './parts.ts'
@@ -94,15 +94,13 @@ export async function startSandbox(options: SandboxOptions): Promise<RunningSand
   chmodSync(options.folder, 0o700)
   const token = randomBytes(16).toString('hex')
   const socket = join(options.folder, 'proxy.sock')
-  const ignored = join(options.folder, 'ignored')
-  writeFileSync(ignored, '')
   const root = writableRoot(options)
   refuseHomeIn(root, options.environment)
   const note = noteSandbox({ ...options, root, repository: options.repository })
   const proxy = await openDomainProxy({ ...options, socket, token })
   try {
-    const rules = fileRules({ ...options, parts, visible: [options.link, socket, ignored] })
-    return await start({ options, wrap, parts, rules, note, proxy, socket, ignored, token })
+    const rules = fileRules({ ...options, parts, visible: [options.link, socket] })
+    return await start({ options, wrap, parts, rules, note, proxy, socket, token })
   } catch (error) {
     note.drop()
     await proxy.close()
@@ -124,7 +122,6 @@ async function start({
   note,
   proxy,
   socket,
-  ignored,
   token,
 }: {
   options: SandboxOptions
@@ -134,7 +131,6 @@ async function start({
   note: Note
   proxy: DomainProxy
   socket: string
-  ignored: string
   token: string
 }): Promise<RunningSandbox> {
   const { variables, leftOut } = sandboxEnvironment({
@@ -150,17 +146,14 @@ async function start({
     options.domains,
   ])
   note.add(line.mountPoints)
-  writeFileSync(
-    ignored,
-    ignoredLines(writableRoot(options), [...line.mountPoints, ...rules.hidden]),
-  )
+  const { repository } = options
+  if (repository) ignore(repository, [...line.mountPoints, ...rules.hidden])
   const inside = await startInside({
     line,
     parts,
     directory: options.command.directory,
     environment: {
       ...variables,
-      ...ignoringVariables(ignored),
       ...options.variables,
       JIT_ENTRY_HELPER: parts.helper,
       JIT_ENTRY_SOCAT: parts.socat,
@@ -168,6 +161,7 @@ async function start({
     },
     folder: options.folder,
     note: note.path,
+    exclude: repository ? excludeFile(repository) : '',
     entered: () => rmSync(options.link, { force: true }),
   })
   return {

@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -13,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { spawn as spawnPty } from '@lydell/node-pty'
 import { describe, expect, test } from 'vitest'
 import { MISSING, SKIPPED } from './missing.ts'
-import { results, setStage, supervise, supervisor } from './stage.ts'
+import { PROFILE, results, setStage, supervise, supervisor } from './stage.ts'
 
 /** Prints what became of an attempt. */
 const TRY = `
@@ -358,6 +360,62 @@ describe.skipIf(SKIPPED)(
           ]
           while (left().length > 0 && Date.now() < until) await delay(20)
           expect(left()).toEqual([])
+        }),
+      )
+    })
+
+    test('git lists nothing that a sandbox is mounted on, inside or outside, and ignores no more afterwards', async () => {
+      const written = ['build\n', 'build', '', undefined]
+      await Promise.all(
+        written.map(async (before, index) => {
+          const stage = setStage()
+          const { repository } = stage
+          const exclude = join(repository, '.git/info/exclude')
+          const status = () =>
+            spawnSync('git', ['-C', repository, 'status', '--porcelain'], { encoding: 'utf8' })
+              .stdout
+          rmSync(join(repository, '.git/info'), { recursive: true, force: true })
+          if (before !== undefined) {
+            mkdirSync(join(repository, '.git/info'))
+            writeFileSync(exclude, before)
+          }
+          writeFileSync(join(repository, '.envrc'), 'mine')
+          const script = [
+            TRY,
+            'git status --porcelain',
+            'try exclude make .git/info/exclude',
+            'echo ready',
+            'until [ -e build ]; do sleep 0.02; done',
+          ].join('\n')
+          const profile = { ...PROFILE, readOnly: ['odd [name]#', 'packages/new'] }
+          const runtime = (name: string) => ({ ...stage, runtime: join(stage.runtime, name) })
+          const start = async (name: string) => {
+            const one = supervise(runtime(name), script, { profile })
+            await one.shows('ready')
+            return one
+          }
+          const first = await start('first')
+          const second = await start('second')
+          for (const { output } of [first, second]) {
+            expect(output()).toBe('?? .envrc\nexclude: refused\nready\n')
+          }
+          expect(status()).toBe('?? .envrc\n')
+          first.process.kill('SIGKILL')
+          await first.done
+          expect(status()).toBe('?? .envrc\n')
+          if (index === 0) appendFileSync(exclude, 'added')
+          if (index % 2 === 0) second.process.kill('SIGKILL')
+          else writeFileSync(join(repository, 'build'), '')
+          await second.done
+          const until = Date.now() + 2000
+          while (existsSync(join(stage.runtime, 'mounted')) && Date.now() < until) await delay(20)
+          expect(existsSync(exclude) ? readFileSync(exclude, 'utf8') : undefined).toBe(
+            index === 0 ? 'build\nadded' : before,
+          )
+          expect(readdirSync(repository).filter((name) => name !== 'build')).toEqual([
+            '.envrc',
+            '.git',
+          ])
         }),
       )
     })

@@ -57,7 +57,14 @@ export function setStage(): Stage {
   return { home, repository, runtime: join(base, 'run') }
 }
 
-const PROFILE = { readable: [], writable: [], hidden: [], readOnly: [], environment: [] }
+/** One that adds nothing. */
+export const PROFILE: SandboxOptions['profile'] = {
+  readable: [],
+  writable: [],
+  hidden: [],
+  readOnly: [],
+  environment: [],
+}
 
 /** Starts `script` of bash in a sandbox on the stage. */
 export function supervise(
