@@ -141,14 +141,19 @@ const server = await build({
   plugins: [apart('..'), lazyBuiltins],
 })
 
-/** What a sandbox starts with: files of their own, which it can run. */
-const SCRIPTS = ['entry.sh', 'caretaker.sh']
-for (const script of SCRIPTS) await copyFile(join('src/sandbox', script), join('dist', script))
+/** Files of their own: what a sandbox starts with, and what a shell is given. */
+const SCRIPTS = {
+  'src/sandbox': ['entry.sh', 'caretaker.sh'],
+  'src/shell': ['hook.bash', 'hook.zsh', 'hook.fish', 'hook.ps1'],
+}
+for (const [room, scripts] of Object.entries(SCRIPTS)) {
+  for (const script of scripts) await copyFile(join(room, script), join('dist', script))
+}
 
 // Only now, so that a program that runs meanwhile finds its parts.
 const outputs = [
   ...[...client, server].flatMap(({ metafile }) => Object.keys(metafile.outputs)),
-  ...SCRIPTS.map((script) => join('dist', script)),
+  ...Object.values(SCRIPTS).flatMap((scripts) => scripts.map((script) => join('dist', script))),
 ]
 for (const file of await readdir('dist', { recursive: true, withFileTypes: true })) {
   const path = join(file.parentPath, file.name)

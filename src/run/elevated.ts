@@ -131,6 +131,7 @@ async function holding(
     environment: requested?.environment ?? '',
     tier: requested?.tier ?? '',
     task: requested?.task ?? '',
+    agent: command.environment.JIT_AGENT || undefined,
   })
   lifeline.held.onDeadline((expiresAt) => {
     deadline.move(expiresAt)
