@@ -3,6 +3,7 @@ import { JitError } from '../lib/errors.ts'
 /** Classic BPF as seccomp takes it (Linux: filter.h, seccomp.h): load, compare, test bits, answer. */
 const LOAD = 0x20
 const EQUAL = 0x15
+const AT_LEAST = 0x35
 const ANY_OF = 0x45
 const AND = 0x54
 const ANSWER = 0x06
@@ -18,6 +19,9 @@ const NO_SUCH_CALL = 0x00050026
 const NUMBER = 0
 const ARCHITECTURE = 4
 const argument = (index: number): number => 16 + 8 * index
+
+/** `__X32_SYSCALL_BIT`: the same calls again under numbers from here on; no architecture has others there. */
+const X32 = 0x40000000
 
 const SET_UID = 0o4000
 /** `O_CREAT` and `__O_TMPFILE`: only then does a call that opens have a mode. */
@@ -88,6 +92,8 @@ export function systemCallFilter(architecture: string): Buffer {
     [EQUAL, 1, 0, calls.architecture],
     [ANSWER, 0, 0, KILL],
     [LOAD, 0, 0, NUMBER],
+    [AT_LEAST, 0, 1, X32],
+    [ANSWER, 0, 0, NO_SUCH_CALL],
     ...refused.flatMap((call) => onCall(call, [[ANSWER, 0, 0, REFUSE]])),
     ...onCall(openat2, [[ANSWER, 0, 0, NO_SUCH_CALL]]),
     ...onCall(socket, onlyFamilies()),

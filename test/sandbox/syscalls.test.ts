@@ -26,6 +26,7 @@ function answer(program: Buffer, call: Call): number {
     if (code === 0x20) loaded = data.readUInt32LE(value)
     else if (code === 0x54) loaded = (loaded & value) >>> 0
     else if (code === 0x15) at += jump(loaded === value)
+    else if (code === 0x35) at += jump(loaded >= value)
     else if (code === 0x45) at += jump((loaded & value) !== 0)
     else if (code === 0x06) return value
     else throw new Error(`unknown instruction ${code}`)
@@ -86,6 +87,12 @@ describe.each([
     expect(on('openat', 0, 0, 0o101, 0o4755)).toBe(EPERM)
     expect(on('openat', 0, 0, 0o20200002, 0o4700)).toBe(EPERM)
     expect(on('openat2')).toBe(ENOSYS)
+  })
+
+  test('knows no second numbers for the same calls', () => {
+    for (const number of [0x40000000 + numbers.keyctl, 0x40000000 + numbers.read, -1]) {
+      expect(answer(filter, { architecture, number })).toBe(ENOSYS)
+    }
   })
 
   test('takes no mode for one where nothing is made', () => {
