@@ -59,11 +59,14 @@ export function readableTools({
   const onPath = (environment.PATH ?? '')
     .split(':')
     .filter((folder) => isAbsolute(folder) && BIN.has(basename(folder)))
-  return [
+  const folders = [
     ...TOOLCHAINS.map((path) => join(home, path)),
     ...onPath.flatMap((folder) => [folder, ...(MANAGERS.exec(folder) ?? [])]),
-    ...[process.execPath, command.executable].flatMap(programs),
   ]
+  // A link that such a folder shows can't be mounted on: what it leads to is mounted where it lies.
+  const shown = (path: string) => folders.some((folder) => path.startsWith(`${folder}/`))
+  const own = [process.execPath, command.executable].flatMap(programs)
+  return [...folders, ...own.filter((path) => !shown(path))]
 }
 
 /** A program's own file, where it really lies, and the packages around it. */

@@ -81,7 +81,6 @@ test('of a home only toolchains, folders of programs on PATH and the package tha
   expect(own.sort()).toEqual(
     [
       at('bin'),
-      at('bin/agent'),
       cli,
       at('lib/tool/node_modules'),
       at('.pyenv'),
@@ -89,6 +88,18 @@ test('of a home only toolchains, folders of programs on PATH and the package tha
       at('.local/bin'),
     ].sort(),
   )
+})
+
+test('a link to a program is mounted where no readable folder shows it, and else left as it is', () => {
+  const cli = program(at('src/agent/run'))
+  for (const folder of ['bin', 'links']) {
+    mkdirSync(at(folder), { recursive: true })
+    symlinkSync(cli, at(folder, 'linked'))
+  }
+  const readable = (folder: string) => rules(at(folder, 'linked'), { PATH: at('bin') }).readable
+  expect(readable('links')).toEqual(expect.arrayContaining([at('links/linked'), cli]))
+  expect(readable('bin')).toEqual(expect.arrayContaining([at('bin'), cli]))
+  expect(readable('bin')).not.toContain(at('bin/linked'))
 })
 
 test('where this program is a package of the repository, what it runs outside stays as it is', () => {
