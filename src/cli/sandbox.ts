@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { isatty } from 'node:tty'
 import { findRepository, type Repository } from '../context/git-dir.ts'
 import { findProfileFile } from '../context/profile.ts'
 import { isTrusted } from '../context/trust.ts'
@@ -13,6 +14,7 @@ import { actingAs, chosenAgent } from './agent.ts'
 import type { SandboxOptions } from './commands/sandbox.ts'
 import { requireBroker } from './connect.ts'
 import type { Deps } from './deps.ts'
+import { inForeground } from './foreground.ts'
 import { insideVariables } from './inside.ts'
 import { sandboxReport } from './sandbox-report.ts'
 import { sandboxSession } from './sandbox-session.ts'
@@ -20,6 +22,7 @@ import { chosenSettings } from './sandbox-settings.ts'
 
 /** What `jit sandbox` does. */
 export async function sandbox(options: SandboxOptions, deps: Deps): Promise<number> {
+  refuseInBackground()
   const command = commandOf(options.command, deps)
   const agent = chosenAgent(actingAs(deps, options.agent).env) ?? agentFor(command)
   const repository = findRepository(deps.cwd)
@@ -51,6 +54,17 @@ export async function sandbox(options: SandboxOptions, deps: Deps): Promise<numb
     await session.end()
     throw thrown
   }
+}
+
+/**
+ * What runs inside has the terminal, in a session of its own, where the kernel doesn't keep a program in
+ * the background from reading what is typed to the one in front.
+ */
+function refuseInBackground(): void {
+  if (![0, 1, 2].some((fd) => isatty(fd)) || inForeground() !== false) return
+  throw new JitError('usage', 'a sandbox in the background would read what you type to others', {
+    hint: 'start it in front, or without the terminal: jit sandbox -- … </dev/null >log 2>&1 &',
+  })
 }
 
 /** Found before anything is asked for, as execvp(3) does. */
