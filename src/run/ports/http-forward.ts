@@ -46,7 +46,8 @@ export class Forwarder {
       refuse(response, 421, `the request names another host than ${origin.key}`)
       return
     }
-    const upstream = this.#open(exchange)
+    const upstream = this.#opened(exchange)
+    if (!upstream) return
     upstream.once('response', (answer) => giveBack(answer, exchange))
     upstream.on('error', (error: NodeJS.ErrnoException) => {
       // What is still to come is of no use to anybody; the answer may be on its way already.
@@ -62,6 +63,16 @@ export class Forwarder {
   close(): void {
     this.#plain.destroy()
     this.#secure.destroy()
+  }
+
+  /** What can't be sent, such as a token of more than one line, is answered here. */
+  #opened(exchange: Exchange): ClientRequest | undefined {
+    try {
+      return this.#open(exchange)
+    } catch {
+      refuse(exchange.response, 502, `the request can't be sent to ${exchange.origin.key}`)
+      return undefined
+    }
   }
 
   #open({ request, origin, connection, path }: Exchange): ClientRequest {
@@ -135,7 +146,9 @@ function giveBack(answer: IncomingMessage, { response, origin }: Exchange): void
   const conceals = pairs.map(({ placeholder, token }) =>
     replacing(Buffer.from(token), Buffer.from(placeholder)),
   )
-  response.writeHead(answer.statusCode ?? 502, headers)
+  // Fewer than 100 is a status that can be read, and none that may be said (RFC 9110 section 15).
+  const { statusCode = 0 } = answer
+  response.writeHead(statusCode < 100 ? 502 : statusCode, headers)
   response.flushHeaders()
   pipeline([answer, ...conceals, response], (error) => {
     if (error) response.destroy()
