@@ -13,6 +13,8 @@ export interface AskOptions {
   readonly label?: readonly string[]
   readonly breakGlass?: boolean
   readonly deliver?: string
+  /** Ask for nothing. */
+  readonly dryRun?: boolean
   /** What follows `--`. */
   readonly command: readonly string[]
 }
@@ -33,5 +35,6 @@ export function askFlags(command: Command): Command {
       '--deliver <how>',
       'env: credentials in the environment; proxy: used for the command, which never holds them',
     )
+    .option('--dry-run', 'ask for nothing: say what would be asked, answered and set')
     .option('--break-glass', 'an emergency: approvers are told, and somebody has to acknowledge it')
 }

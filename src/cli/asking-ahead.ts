@@ -20,7 +20,8 @@ const LOOK_EVERY = 2000
 
 /** What `jit request` does. */
 export async function askAhead(options: RequestOptions, deps: Deps): Promise<number> {
-  const request = await grantRequest(options, deps)
+  const choice = { verb: 'jit request', tried: false, quiet: options.json === true }
+  const request = await grantRequest(options, deps, choice)
   const connection = await connect(deps)
   const asked = await ask(request, { connection, deps })
   // What was asked ahead ends with the session that asked.

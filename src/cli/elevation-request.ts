@@ -6,21 +6,28 @@ import { parseDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import { newId } from '../lib/handle.ts'
 import { parse } from '../protocol/parse.ts'
-import { AUTHORIZATION_TYPE, GrantRequest } from '../protocol/request.ts'
+import { AUTHORIZATION_TYPE, type ClaimedContext, GrantRequest } from '../protocol/request.ts'
 import { resolveExecutable } from '../run/resolve.ts'
 import type { AskOptions } from './ask-flags.ts'
 import type { Deps } from './deps.ts'
 import { trustedInside } from './inside.ts'
 import { parseLabels } from './labels.ts'
+import type { Choice } from './profile-choice.ts'
 
 type Redemption = Extract<Opening, { type: 'redeem' }>
 
 /**
  * What to ask the broker for: the flags, over a trusted profile's, with the command as it will run and
  * where it stands.
- * @throws JitError `usage`, `command_not_found`, `command_not_executable`, `profile_invalid`, `profile_untrusted`
+ * @param choice where there may be no name of a profile: it is found by the command
+ * @throws JitError `usage`, `command_not_found`, `command_not_executable`, `profile_invalid`, `profile_untrusted`;
+ *   while a profile is chosen also what the broker answers, and `cancelled`
  */
-export async function grantRequest(options: AskOptions, deps: Deps): Promise<GrantRequest> {
+export async function grantRequest(
+  options: AskOptions,
+  deps: Deps,
+  choice?: Choice,
+): Promise<GrantRequest> {
   const { claimed, root, command } = await standing(options.command, deps)
   if (options.breakGlass && !options.reason) {
     throw new JitError('usage', '--break-glass needs --reason', {
@@ -31,7 +38,7 @@ export async function grantRequest(options: AskOptions, deps: Deps): Promise<Gra
     key: newId(deps.clock.now()),
     details: {
       type: AUTHORIZATION_TYPE,
-      ...(await task(options, { deps, root })),
+      ...(await task(options, { deps, root, claimed, choice })),
       break_glass: options.breakGlass === true,
       ticket: options.ticket ?? '',
       ...(options.deliver === undefined ? {} : { delivery: options.deliver }),
@@ -114,11 +121,8 @@ function parseRequest(request: unknown): GrantRequest {
 }
 
 /** What a profile may name, too: each flag takes the place of its word. */
-async function task(options: AskOptions, { deps, root }: { deps: Deps; root: string | undefined }) {
-  const trusted = trustedInside(deps.env)
-  const place = { directory: deps.cwd, root, paths: deps.paths, trusted }
-  const profile: Partial<Profile> =
-    options.profile === undefined ? {} : await trustedProfile(options.profile, place)
+async function task(options: AskOptions, standing: Standing) {
+  const profile = await profileOf(options, standing)
   const environment = options.env ?? profile.environment
   const task = options.task ?? profile.task
   if (environment === undefined) throw missing('--env')
@@ -132,6 +136,26 @@ async function task(options: AskOptions, { deps, root }: { deps: Deps; root: str
     reason: options.reason ?? profile.reason ?? '',
     labels: { ...profile.labels, ...parseLabels(options.label ?? []) },
   }
+}
+
+interface Standing {
+  readonly deps: Deps
+  readonly root: string | undefined
+  readonly claimed: ClaimedContext
+  readonly choice: Choice | undefined
+}
+
+/** The one that is named; where nothing is, the one that is for the command. */
+async function profileOf(
+  { profile, env, task, command }: AskOptions,
+  { deps, root, claimed, choice }: Standing,
+): Promise<Partial<Profile>> {
+  const trusted = trustedInside(deps.env)
+  const place = { directory: deps.cwd, root, paths: deps.paths, trusted }
+  if (profile !== undefined) return trustedProfile(profile, place)
+  if (choice === undefined || env !== undefined || task !== undefined) return {}
+  const { profileFor } = await import('./profile-choice.ts')
+  return profileFor({ command }, { ...choice, place, claimed }, deps)
 }
 
 function missing(flag: string): JitError {

@@ -65,7 +65,9 @@ export async function elevate(options: ExecOptions, deps: Deps): Promise<number>
 
 async function openingOf(options: ExecOptions, deps: Deps) {
   if (options.grant !== undefined) return redemption(options.grant, options, deps)
-  return { type: 'request', ...(await grantRequest(options, deps)) } as const
+  const quiet = Boolean(options.quiet || options.json)
+  const choice = { verb: 'jit exec', tried: false, quiet }
+  return { type: 'request', ...(await grantRequest(options, deps, choice)) } as const
 }
 
 function patienceOf(wait: string | false | undefined): Patience {

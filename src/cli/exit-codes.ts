@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../lib/errors.ts'
 
 /** What commands return when nothing went wrong but the answer isn't a plain yes. */
-export const EXIT = { ok: 0, error: 1, usage: 2 } as const
+export const EXIT = { ok: 0, error: 1, usage: 2, denied: 3, pending: 6 } as const
 
 /** Every code that isn't a plain error (1). */
 const EXIT_CODES: Partial<Record<ErrorCode, number>> = {

@@ -49,6 +49,7 @@ const OUTSIDE_ONLY = new Set([
   'acknowledge',
   'audit',
   'trust',
+  'init',
   'policy',
   'broker',
   'dev',

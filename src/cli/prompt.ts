@@ -15,5 +15,12 @@ export interface Prompt {
     choices: readonly { name: string; value: T }[]
     flag: string
   }): Promise<T>
-  input(question: { message: string; flag: string }): Promise<string>
+  /** Any number of them; `checked` are chosen unless one says otherwise. */
+  checkbox<T extends string>(question: {
+    message: string
+    choices: readonly { name: string; value: T; checked: boolean }[]
+    flag: string
+  }): Promise<T[]>
+  /** @param question.default what an empty line stands for */
+  input(question: { message: string; flag: string; default?: string }): Promise<string>
 }

@@ -35,6 +35,12 @@ export function terminalPrompt(io: Io, interrupted: AbortSignal): Prompt {
       ),
     select: ({ flag, ...question }) =>
       ask(flag, () => load().then(({ prompts, context }) => prompts.select(question, context))),
+    checkbox: ({ flag, ...question }) =>
+      ask(flag, () =>
+        load().then(({ prompts, context }) =>
+          prompts.checkbox({ ...question, required: true }, context),
+        ),
+      ),
     input: ({ flag, ...question }) =>
       ask(flag, () => load().then(({ prompts, context }) => prompts.input(question, context))),
   }

@@ -7,7 +7,8 @@ import { GrantExplanation } from '../protocol/explanation.ts'
 import { Grant, Grants, Receipt, Receipts, Withdrawal } from '../protocol/grant.ts'
 import type { Schema } from '../protocol/parse.ts'
 import { WhoAmI } from '../protocol/principal.ts'
-import type { GrantRequest } from '../protocol/request.ts'
+import type { AuthorizationDetails, GrantRequest } from '../protocol/request.ts'
+import { RequestExplanation } from '../protocol/request-explanation.ts'
 import { type Sandbox, Sandboxes } from '../protocol/sandbox.ts'
 import { readAnswer } from './answer.ts'
 import type { Authorizer } from './authorizer.ts'
@@ -37,6 +38,8 @@ export interface BrokerClient {
   request(request: GrantRequest): Promise<Grant>
   /** What may be asked for where one stands, by today's policies. @throws JitError `limit_reached` */
   askable(question: AskableQuestion): Promise<Askable>
+  /** What would come of a request: nothing is minted or recorded. @throws JitError `request_invalid`, `limit_reached` */
+  foretell(details: AuthorizationDetails): Promise<RequestExplanation>
   /** What waits for whoever asks. */
   approvals(): Promise<ApprovalRequests>
   /** @throws JitError `not_found` */
@@ -90,6 +93,12 @@ export function createBrokerClient(options: {
       call('GET', `/v1/askable?${askableQuery(question)}`, {
         schema: Askable,
         what: 'what may be asked for',
+      }),
+    foretell: (details) =>
+      call('POST', '/v1/policy/explain', {
+        schema: RequestExplanation,
+        what: 'explanation',
+        json: { details },
       }),
     approvals: () => call('GET', '/v1/approvals', { schema: ApprovalRequests, what: 'approvals' }),
     approval: (id) => call('GET', `/v1/approvals/${encodeURIComponent(id)}`, waiting),

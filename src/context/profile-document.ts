@@ -58,7 +58,7 @@ function where(keys: readonly unknown[]): string {
 }
 
 const PROFILE_KEYS =
-  'a profile has environment, task, targets, ttl, reason and labels: it names what to ask for, never a broker, an issuer, a command or a variable'
+  'a profile has environment, task, targets, ttl, reason, commands and labels: it names what to ask for, never a broker, an issuer, a command to run or a variable'
 const SANDBOX_KEYS =
   'sandbox has hidden, readonly and domains: a repository takes away, and adds nothing'
 

@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import { parseDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import { Name, Seconds, text } from '../protocol/values.ts'
+import { CommandPattern } from './command-pattern.ts'
 import { readData } from './data-file.ts'
 import { readProfileDocument } from './profile-document.ts'
 import { SandboxSection } from './sandbox-section.ts'
@@ -25,7 +26,7 @@ const Ttl = v.pipe(
   Seconds,
 )
 
-/** What a profile may ask for: never a broker, an issuer, a command or a variable. */
+/** What a profile may ask for, and for which commands: never a broker, an issuer, a command to run or a variable. */
 const Profile = v.strictObject({
   environment: Name,
   task: Name,
@@ -34,6 +35,13 @@ const Profile = v.strictObject({
   ),
   ttl: v.exactOptional(Ttl),
   reason: v.exactOptional(text(2000)),
+  /** Which commands it is meant for: `jit exec` without a name finds it by them. */
+  commands: v.exactOptional(
+    v.pipe(
+      v.array(CommandPattern, 'expected a list of commands'),
+      v.maxLength(32, 'expected at most 32'),
+    ),
+  ),
   labels: v.exactOptional(
     v.record(
       Name,
@@ -62,6 +70,8 @@ export interface ProfileFile {
   readonly path: string
   /** SHA-256 of its bytes, in hex. */
   readonly hash: string
+  /** As it stands there. */
+  readonly content: string
   readonly profiles: ReadonlyMap<string, Profile>
   /** Followed untrusted: it only takes away. */
   readonly sandbox?: SandboxSection
@@ -104,7 +114,8 @@ async function readProfileFile(path: string): Promise<ProfileFile> {
     throw new JitError('profile_invalid', `${path}: expected a file of at most 64 KiB, not a link`)
   }
   const hash = createHash('sha256').update(bytes).digest('hex')
-  return { path, hash, ...(await parseProfiles(bytes.toString(), path)) }
+  const content = bytes.toString()
+  return { path, hash, content, ...(await parseProfiles(content, path)) }
 }
 
 /** @throws JitError `profile_invalid` */

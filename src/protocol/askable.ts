@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { Obligation } from './obligation.ts'
+import { Name, Seconds } from './values.ts'
 
 /**
  * What policy would say, best first. `depends`: not to a bare request, but perhaps with a command,
@@ -9,25 +10,25 @@ export const ASKABLE_ANSWERS = ['permit', 'sign_in', 'approval', 'depends', 'den
 export type AskableAnswer = (typeof ASKABLE_ANSWERS)[number]
 
 const AskableTarget = v.object({
-  name: v.string(),
+  name: Name,
   type: v.string(),
   answer: v.picklist(ASKABLE_ANSWERS),
   /** With `sign_in` and `approval`: all that is wanted. */
   obligation: v.exactOptional(Obligation),
   /** Seconds. */
-  ttl: v.object({ default: v.number(), max: v.number() }),
+  ttl: v.object({ default: Seconds, max: Seconds }),
 })
 
 const AskableTask = v.object({
-  name: v.string(),
+  name: Name,
   /** The hardest of its targets' answers. */
   answer: v.picklist(ASKABLE_ANSWERS),
   targets: v.array(AskableTarget),
 })
 
 const AskableEnvironment = v.object({
-  name: v.string(),
-  tier: v.string(),
+  name: Name,
+  tier: Name,
   tasks: v.array(AskableTask),
 })
 
@@ -37,7 +38,7 @@ export const Askable = v.object({
   version: v.string(),
   environments: v.array(AskableEnvironment),
   /** Labels that a request may carry, with the type of their values. */
-  labels: v.record(v.string(), v.picklist(['string', 'bool', 'long'])),
+  labels: v.record(Name, v.picklist(['string', 'bool', 'long'])),
 })
 export type Askable = v.InferOutput<typeof Askable>
 export type AskableEnvironment = v.InferOutput<typeof AskableEnvironment>

@@ -7,7 +7,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Names the grant to the child, and to a `jit` within it. */
 export const GRANT_VARIABLE = 'JIT_GRANT'
-const EXPIRY_VARIABLE = 'JIT_GRANT_EXPIRES_AT'
+export const EXPIRY_VARIABLE = 'JIT_GRANT_EXPIRES_AT'
 
 interface Change extends Pick<DeliveredCredential, 'target' | 'env' | 'unset'> {
   /** Filled by a port of ours, which may send programs through itself. */

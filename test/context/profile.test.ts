@@ -64,7 +64,7 @@ describe('the profiles of a repository', () => {
 describe('a mistake in .jit.yaml is told with its line and what was expected', () => {
   const p = (entry: string) =>
     `version: 1\nprofiles:\n  deploy:\n    environment: prod\n    task: deploy\n    ${entry}\n`
-  const ASKS_ONLY = /never a broker, an issuer, a command or a variable/
+  const ASKS_ONLY = /never a broker, an issuer, a command to run or a variable/
 
   it.each([
     ['', ':1: expected a map'],
@@ -80,6 +80,8 @@ describe('a mistake in .jit.yaml is told with its line and what was expected', (
     [p('ttl: 30d'), ':6: profiles.deploy.ttl: expected at most a week'],
     [p('targets: shop-db'), ':6: profiles.deploy.targets: expected a list of targets'],
     [p('targets: [shop-db, 1]'), ':6: profiles.deploy.targets.1: '],
+    [p('commands: make'), ':6: profiles.deploy.commands: expected a list of commands'],
+    [p('commands: [make, " "]'), ':6: profiles.deploy.commands.1: expected words'],
     [p('labels: { model: [] }'), ':6: profiles.deploy.labels.model: expected a text'],
     [p('task: twice'), ':6: '],
     [p('__proto__: { x: 1 }'), ':6: expected a name as the key'],
@@ -177,11 +179,12 @@ describe('trust', () => {
 
   it('is recorded for the person alone', async () => {
     const home = paths()
-    const file = { path: '/r/.jit.yaml', hash: 'h', profiles: new Map() }
+    const file = { path: '/r/.jit.yaml', hash: 'h', content: '', profiles: new Map() }
     await trust(file, home)
     const record = join(home.data, 'trusted.json')
     expect(statSync(record).mode & 0o777).toBe(0o600)
     expect(statSync(home.data).mode & 0o777).toBe(0o700)
+    expect(statSync(join(home.data, 'trusted-h.yaml')).mode & 0o777).toBe(0o600)
     chmodSync(record, 0o644)
     await trust(file, home)
     expect(statSync(record).mode & 0o777).toBe(0o600)
@@ -192,7 +195,7 @@ describe('trust', () => {
     for (const content of ['', '{', '[]', '{"version":2}', '{"version":1,"trusted":{"a":1}}']) {
       write(home.data, { 'trusted.json': content })
       await expect(
-        isTrusted({ path: '/r', hash: 'h', profiles: new Map() }, home),
+        isTrusted({ path: '/r', hash: 'h', content: '', profiles: new Map() }, home),
       ).rejects.toMatchObject({ code: 'config_invalid' })
     }
   })
@@ -201,6 +204,6 @@ describe('trust', () => {
     const root = temporaryFolder('context')
     await expect(
       trustedProfile('deploy', { ...place(root, root), paths: paths() }),
-    ).rejects.toMatchObject({ code: 'not_found', hint: 'give --env and --task instead' })
+    ).rejects.toMatchObject({ code: 'not_found', hint: expect.stringContaining('jit init') })
   })
 })

@@ -50,9 +50,13 @@ export function registerExec(
 /**
  * Asks for a grant, runs the command on it and gives it back.
  * @returns the command's exit code; when a signal ended it, this process ends by the same signal
- * @throws JitError whatever keeps the command from starting
+ * @throws JitError whatever keeps the command from starting; with `--dry-run` what keeps it from being decided
  */
 export async function runExec(options: ExecOptions, deps: Deps): Promise<number> {
+  if (options.dryRun) {
+    const { tryOut } = await import('../dry-run.ts')
+    return tryOut(options, { verb: 'jit exec', mask: options.mask }, deps)
+  }
   const { elevate } = await import('../elevation.ts')
   return elevate(options, deps)
 }

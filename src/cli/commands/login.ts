@@ -66,7 +66,9 @@ async function signInAsJob(
   { options, deps }: { options: LoginOptions; deps: Deps },
 ): Promise<void> {
   const { signInJob } = await import('../job-login.ts')
+  const { forgetAskable } = await import('../../client/askable.ts')
   const session = await signInJob(broker, { options, deps })
+  forgetAskable(deps.paths)
   await announce(session, { json: options.json ?? false, deps })
   if (deps.env.JIT_BROKER) return
   deps.io.note(`  ${deps.io.style.bold(`JIT_BROKER=${broker}`)} has the next commands go there`)
@@ -84,6 +86,7 @@ async function signInAt(
   const { openSession } = await import('../../auth/open-session.ts')
   const { signInAgain } = await import('../../auth/step-up.ts')
   const { rememberBroker } = await import('../config-edit.ts')
+  const { forgetAskable } = await import('../../client/askable.ts')
   const trusted = await trustedProvider(broker, { yes: options.yes ?? false, deps })
   const provider = agent === undefined ? trusted : forAgent(trusted, agent)
   const keystore = await deps.keystore()
@@ -95,6 +98,7 @@ async function signInAt(
   const again = Object.keys(demands).length > 0
   const session = again ? await signInAgain({ ...opening, paths }) : await openSession(opening)
   const current = options.broker !== undefined || !deps.env.JIT_BROKER
+  forgetAskable(deps.paths)
   await rememberBroker(deps.paths, { url: broker, issuer: provider.issuer, current })
   await announce(session, { json: options.json ?? false, deps })
 }
@@ -113,10 +117,26 @@ async function chosenBroker(argument: string | undefined, deps: Deps): Promise<s
   const { configuredBroker } = await import('../connect.ts')
   const configured = await configuredBroker(deps)
   if (configured) return configured
+  if (deps.io.interactive) return askedBroker(brokerUrl, deps)
   const { JitError } = await import('../../lib/errors.ts')
   throw new JitError('usage', 'no broker is named', {
     hint: 'jit login https://… (or JIT_BROKER, or broker: in config.yaml)',
   })
+}
+
+/** The one thing that nobody can guess. Asked again until it is an address. */
+async function askedBroker(read: (text: string) => string, { io, prompt }: Deps): Promise<string> {
+  const { JitError } = await import('../../lib/errors.ts')
+  for (;;) {
+    const message = 'the address of your broker, such as https://jit.acme.dev:'
+    const text = (await prompt.input({ message, flag: 'the address: jit login https://…' })).trim()
+    try {
+      return read(text)
+    } catch (thrown) {
+      const { message: why, hint } = JitError.from(thrown)
+      io.note(hint === undefined ? why : `${why}; ${hint}`)
+    }
+  }
 }
 
 async function announce(

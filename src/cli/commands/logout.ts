@@ -33,6 +33,8 @@ export async function runLogout(options: LogoutOptions, given: Deps): Promise<nu
   })
   const ended = stored !== undefined && (await endEverywhere(name, deps))
   await removeSession(keystore, name)
+  const { forgetAskable } = await import('../../client/askable.ts')
+  forgetAskable(deps.paths)
   report({ ...name, known: stored !== undefined, ended }, { json: options.json ?? false, deps })
   return 0
 }

@@ -32,6 +32,10 @@ export function registerRequest(
  *   `approval_denied`, `request_lapsed`, `cancelled`
  */
 export async function runRequest(options: RequestOptions, deps: Deps): Promise<number> {
+  if (options.dryRun) {
+    const { tryOut } = await import('../dry-run.ts')
+    return tryOut(options, { verb: 'jit request', mask: 'auto' }, deps)
+  }
   const { askAhead } = await import('../asking-ahead.ts')
   return askAhead(options, deps)
 }

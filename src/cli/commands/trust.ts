@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
-import type { Profile, ProfileFile } from '../../context/profile.ts'
-import { formatDuration } from '../../lib/duration.ts'
+import type { ProfileFile } from '../../context/profile.ts'
+import type { TrustRecord } from '../../context/trust.ts'
 import { JitError } from '../../lib/errors.ts'
 import { escapeForDisplay } from '../../lib/escape.ts'
 import type { Deps } from '../deps.ts'
+import { changesText, profilesText } from '../profile-text.ts'
 import { symbolsFor } from '../symbols.ts'
 
 export interface TrustOptions {
@@ -23,7 +24,8 @@ export function registerTrust(program: Command, deps: Deps, exit: (code: number)
 }
 
 /**
- * Shows what the profiles ask for, asks, and records path and content hash.
+ * Shows what the profiles ask for and what has changed since they were trusted, asks, and records
+ * path and content hash.
  * @throws JitError `not_found`, `profile_invalid`, `usage`, `cancelled`
  */
 export async function runTrust(options: TrustOptions, deps: Deps): Promise<number> {
@@ -33,8 +35,10 @@ export async function runTrust(options: TrustOptions, deps: Deps): Promise<numbe
     await store.untrust(file.path, deps.paths)
     return report(file, { trusted: false, json: options.json === true }, deps)
   }
-  if (!(await store.isTrusted(file, deps.paths))) {
-    await confirm(file, options, deps)
+  const record = await store.trustRecord(file, deps.paths)
+  if (!options.json || !options.yes) show(file, record, deps)
+  if (record.kind !== 'trusted') {
+    await confirm(options, deps)
     await store.trust(file, deps.paths)
   }
   return report(file, { trusted: true, json: options.json === true }, deps)
@@ -50,29 +54,30 @@ async function findHere({ cwd }: Deps): Promise<ProfileFile> {
   })
 }
 
-async function confirm(file: ProfileFile, options: TrustOptions, deps: Deps): Promise<void> {
+function show(file: ProfileFile, record: TrustRecord, { io, env }: Deps): void {
+  const { between } = symbolsFor(env)
+  const path = escapeForDisplay(file.path)
+  io.note(`${path} asks for:`)
+  for (const line of profilesText(file, between)) io.note(line)
+  if (record.kind !== 'changed') return
+  if (!record.then) {
+    io.note('it was trusted in another content, and what that said is not known any more')
+    return
+  }
+  const changes = changesText(record.then, file, between)
+  const nothing = 'it is not what was trusted, but asks for the same'
+  io.note(changes.length > 0 ? 'changed since it was trusted:' : nothing)
+  for (const line of changes) io.note(line)
+}
+
+async function confirm(options: TrustOptions, { prompt }: Deps): Promise<void> {
   if (options.yes) return
-  deps.io.note(`${escapeForDisplay(file.path)} asks for:`)
-  for (const [name, profile] of file.profiles)
-    deps.io.note(`  ${describe(name, profile, symbolsFor(deps.env).between)}`)
-  const agreed = await deps.prompt.confirm({
+  const agreed = await prompt.confirm({
     message: 'trust it until it changes?',
     default: false,
     flag: '--yes',
   })
   if (!agreed) throw new JitError('cancelled', 'not trusted')
-}
-
-function describe(name: string, profile: Profile, between: string): string {
-  const { environment, task, targets, ttl, reason, labels } = profile
-  const parts = [
-    `${environment}${between}${task}`,
-    targets?.join(', ') ?? 'every target of the task',
-    ttl === undefined ? undefined : formatDuration(ttl),
-    ...Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`),
-    reason === undefined ? undefined : `"${reason}"`,
-  ]
-  return escapeForDisplay(`${name}: ${parts.filter((part) => part !== undefined).join(between)}`)
 }
 
 function report(

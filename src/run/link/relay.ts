@@ -78,6 +78,10 @@ export class Relay {
         return this.#forward('GET', '/v1/whoami')
       case 'ask':
         return this.#ask(body)
+      case 'askable':
+        return this.#forward('GET', `/v1/askable?${new URLSearchParams(route.query)}`)
+      case 'foretell':
+        return this.#forward('POST', '/v1/policy/explain', { body })
       case 'list':
         return this.#list()
       case 'revoke_all':

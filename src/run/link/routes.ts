@@ -1,7 +1,9 @@
 /** What a sandbox may ask of the broker over plain HTTP. */
 export type Route =
   /** As it is. */
-  | { readonly kind: 'whoami' | 'ask' }
+  | { readonly kind: 'whoami' | 'ask' | 'foretell' }
+  /** With its query. */
+  | { readonly kind: 'askable'; readonly query: string }
   /** The grants that were asked for over this link. */
   | { readonly kind: 'list' | 'revoke_all' }
   /** One of those. */
@@ -15,6 +17,7 @@ const FIXED: Readonly<Record<string, Route>> = {
   'GET /v1/grants': { kind: 'list' },
   'POST /v1/grants': { kind: 'ask' },
   'POST /v1/revoke': { kind: 'revoke_all' },
+  'POST /v1/policy/explain': { kind: 'foretell' },
 }
 
 /**
@@ -27,6 +30,7 @@ export function routeOf(method: string, target: string): Route | undefined {
   const fixed = FIXED[`${method} ${path}`]
   if (fixed) return fixed.kind !== 'list' || isOwnScope(query) ? fixed : undefined
   if (method === 'GET' && path === '/v1/policy/explain') return explanationOf(query)
+  if (method === 'GET' && path === '/v1/askable') return { kind: 'askable', query }
   const [, id, revoke] = ONE.exec(path) ?? []
   if (id === undefined) return undefined
   if (method === 'GET' && !revoke) return { kind: 'grant', id }

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { runTrust } from '../../../src/cli/commands/trust.ts'
@@ -86,5 +86,73 @@ describe('jit trust', () => {
     })
     const none = person({ profiles: '' })
     await expect(runTrust({ yes: true }, none.deps)).rejects.toMatchObject({ code: 'not_found' })
+  })
+})
+
+describe('jit trust, once the file is another', () => {
+  it('says what it asks for now, and what has changed since it was trusted', async () => {
+    const { cwd, deps, notes } = person({
+      profiles: `version: 1
+profiles:
+  deploy: { environment: prod, task: deploy, ttl: 15m }
+  plan: { environment: prod, task: plan }
+  old: { environment: dev, task: plan }
+`,
+    })
+    await runTrust({}, deps)
+    notes.length = 0
+    writeFileSync(
+      join(cwd, '.jit.yaml'),
+      `version: 1
+profiles:
+  deploy: { environment: prod, task: deploy, ttl: 8h, commands: [make deploy, terraform apply *] }
+  plan: { environment: prod, task: plan }
+  new: { environment: dev, task: deploy }
+sandbox: { hidden: [keys] }
+`,
+    )
+    await runTrust({}, deps)
+    const deploy = 'prod · deploy · every target of the task'
+    expect(notes).toEqual([
+      `${join(cwd, '.jit.yaml')} asks for:`,
+      `  deploy: ${deploy} · 8h · for 'make deploy', 'terraform apply *'`,
+      '  plan: prod · plan · every target of the task',
+      '  new: dev · deploy · every target of the task',
+      '  sandboxes here: without keys',
+      'changed since it was trusted:',
+      `  ~ deploy: ${deploy} · 8h · for 'make deploy', 'terraform apply *'`,
+      `    was ${deploy} · 15m`,
+      '  + new: dev · deploy · every target of the task',
+      '  - old: dev · plan · every target of the task',
+      '  + sandboxes here: without keys',
+      `trusted: ${join(cwd, '.jit.yaml')}`,
+    ])
+  })
+
+  it('says so where it asks for the same, or where what was trusted is not known any more', async () => {
+    const { cwd, deps, notes } = person({})
+    await runTrust({}, deps)
+    writeFileSync(join(cwd, '.jit.yaml'), `# a comment\n${PROFILES}`)
+    await runTrust({}, deps)
+    expect(notes).toContain('it is not what was trusted, but asks for the same')
+    for (const name of readdirSync(deps.paths.data)) {
+      if (name.endsWith('.yaml')) rmSync(join(deps.paths.data, name))
+    }
+    writeFileSync(join(cwd, '.jit.yaml'), `# another\n${PROFILES}`)
+    await runTrust({}, deps)
+    expect(notes).toContain(
+      'it was trusted in another content, and what that said is not known any more',
+    )
+  })
+
+  it('keeps one text a file, and none once it is trusted no longer', async () => {
+    const { cwd, deps } = person({})
+    const kept = () => readdirSync(deps.paths.data).filter((name) => name.endsWith('.yaml'))
+    await runTrust({}, deps)
+    writeFileSync(join(cwd, '.jit.yaml'), `# a comment\n${PROFILES}`)
+    await runTrust({}, deps)
+    expect(kept()).toHaveLength(1)
+    await runTrust({ remove: true }, deps)
+    expect(kept()).toEqual([])
   })
 })
