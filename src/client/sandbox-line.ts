@@ -93,7 +93,10 @@ class KeptLine implements SandboxLine {
 
   async open(opening: SandboxOpening): Promise<void> {
     try {
-      this.#sandbox = await this.#exchange({ type: 'open', ...opening })
+      const sandbox = await this.#exchange({ type: 'open', ...opening })
+      // Policy takes away from what the person's profile names; no broker adds to it.
+      const domains = sandbox.domains.filter((domain) => opening.domains.includes(domain))
+      this.#sandbox = { ...sandbox, domains }
     } catch (thrown) {
       this.drop()
       throw thrown
