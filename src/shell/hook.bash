@@ -31,10 +31,11 @@ else
 
   # Every field is compared with what it may be before it is calculated with or shown.
   __jit_add() {
-    local lower=abcdefghijklmnopqrstuvwxyz digits=0123456789
+    local lower=abcdefghijklmnopqrstuvwxyz upper=ABCDEFGHIJKLMNOPQRSTUVWXYZ digits=0123456789
     local id=${1##*/} expires environment tier task pid started agent more
     local IFS=' '
     builtin read -r expires environment tier task pid started agent more <"$1" || return
+    case $id in '' | *[!$lower$upper${digits}_-]*) return ;; esac
     case $expires in '' | *[!$digits]* | ?????????????*) return ;; esac
     case $pid in '' | *[!$digits]* | ???????????*) return ;; esac
     case ${started#-} in *[!$digits]* | ?????????????????????*) return ;; esac
@@ -43,7 +44,7 @@ else
       case $name in [!$lower]* | '' | *[!$lower${digits}_-]*) return ;; esac
       ((${#name} <= 63)) || return
     done
-    case $agent in '' | *[!$lower$digits._-]*) return ;; esac
+    case $agent in -) ;; '' | [._-]* | *[!$lower$digits._-]*) return ;; esac
     [[ -z $more && ${#agent} -le 63 ]] || return
     local -i left=10#$expires-now rank=3 key at
     ((left > 0)) && [[ $seen != *" $id "* ]] && __jit_alive "$pid" "$started" || return
@@ -127,9 +128,9 @@ else
 
   # What comes after it in PROMPT_COMMAND finds the same $?, unless set -e would end the shell of it.
   __jit_hook() {
-    local code=$? flags=$- -
+    local code=$? -
+    shopt -qo errexit && code=0
     set +euxET
-    [[ $flags == *e* ]] && code=0
     __jit_look
     [[ ${__jit_no_prompt-} ]] || __jit_place
     return "$code"

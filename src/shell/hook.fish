@@ -53,8 +53,9 @@ function __jit_look --on-event fish_prompt
         test -f $file -a -O $file -a ! -L $file -a -r $file
         or continue
         set -l id (string replace -r '.*/' '' -- $file)
-        contains -- "$id" $seen
-        and continue
+        string match -rq '^[A-Za-z0-9_-]+\z' -- "$id"
+        and not contains -- $id $seen
+        or continue
         __jit_read $file
         or continue
         set -a seen $id
@@ -162,7 +163,7 @@ function __jit_indices
 end
 
 function __jit_colour
-    test -z "$NO_COLOR" -a "$TERM" != dumb
+    test -z "$NO_COLOR" -a "$TERM" != dumb -a "$argv" != normal
     and set_color $argv
 end
 

@@ -21,6 +21,7 @@ function global:__jit_look {
         if ((Get-Item -LiteralPath $place).User -ne [Environment]::UserName) { continue }
         if ($mode -band ([IO.UnixFileMode]'GroupWrite, OtherWrite')) { continue }
         foreach ($file in Get-ChildItem -LiteralPath $place -File) {
+            if ($file.Name -notmatch '\A[A-Za-z0-9_-]+\z') { continue }
             if ($file.LinkType -or $file.Length -gt 512 -or $seen[$file.Name]) { continue }
             $line = try { [IO.File]::ReadAllText($file.FullName) } catch { '' }
             $match = [regex]::Match($line, $form, 'CultureInvariant')

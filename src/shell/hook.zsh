@@ -25,6 +25,7 @@ else
   function __jit_add {
     local id=${1:t} line='' name='[a-z][a-z0-9_-](#c0,62)' MATCH MBEGIN MEND
     local -a fields match mbegin mend
+    [[ $id == [A-Za-z0-9_-]## ]] || return
     { builtin sysread -s 512 line <$1 } 2>/dev/null
     [[ $line == [0-9](#c1,12)\ ${~name}\ ${~name}\ ${~name}\ [0-9](#c1,10)\ (-|[0-9](#c1,20))\ (-|[a-z0-9][a-z0-9._-](#c0,62))$'\n' ]] || return
     fields=(${(s: :)line%$'\n'})
