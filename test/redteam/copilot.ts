@@ -8,7 +8,7 @@ import type { Attempted, Escape, Surroundings } from './escape.ts'
 import { ESCAPES } from './escapes.ts'
 import { run, shell } from './tools.ts'
 
-const TIMEOUT_MS = 8_000
+const TIMEOUT_MS = 15_000
 /** Attempts side by side, where they don't disturb each other. */
 const AT_ONCE = 6
 const ALONE = new Set(['Processes', 'Planting', 'Outliving'])

@@ -17,7 +17,7 @@ describe.skipIf(MISSING.length > 0 && !process.env.CI)(
     beforeAll(async () => {
       rows = await redTeam()
       process.stdout.write(`${printed(rows)}\n`)
-    }, 120_000)
+    }, 240_000)
 
     test('a hostile copilot in a sandbox gets out in none of its ways', () => {
       expect(names(rows.filter(({ inside }) => inside.verdict === 'succeeded'))).toEqual([])

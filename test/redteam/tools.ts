@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { connect } from 'node:net'
 
-const TIMEOUT_MS = 6_000
+const TIMEOUT_MS = 12_000
 const MAX_OUTPUT = 4 * 1024 * 1024
 
 interface RunOptions {

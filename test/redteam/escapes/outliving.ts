@@ -21,7 +21,7 @@ async function beats(file: string): Promise<boolean> {
     }
   }
   const before = count()
-  await wait(250)
+  await wait(500)
   return count() !== before
 }
 

@@ -167,7 +167,9 @@ for start, size in ranges(pid):
     needs: ['strace'],
     proof: 'secret',
     attempt: ({ victim }) =>
-      shell(`timeout 0.5 strace -f -s 200 -e trace=write,sendto,writev -p ${victim} 2>&1`),
+      shell(
+        `timeout 5 strace -f -s 200 -e trace=write,sendto,writev -p ${victim} 2>&1 | grep -m 1 -E '${SECRET_PREFIX}|strace: attach'`,
+      ),
   },
   {
     name: 'take an open file out of another process (pidfd_getfd)',
