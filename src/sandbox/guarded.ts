@@ -76,6 +76,10 @@ export function guardedInGit({ root, gitDir, commonDir, hooksPath }: SandboxRepo
   return [
     ...[...dirs, ...modules].flatMap((dir) => GIT_GUARDED.map((name) => join(dir, name))),
     excludeFile({ commonDir }),
+    // Where git takes more objects from: another repository's would be copied into this one.
+    ...[...dirs, ...modules]
+      .map((dir) => join(dir, 'objects/info/alternates'))
+      .filter((path) => existsSync(dirname(path))),
     ...includedIn(
       [...dirs, ...modules].flatMap((dir) => [join(dir, 'config'), join(dir, 'config.worktree')]),
       root,

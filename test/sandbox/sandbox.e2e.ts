@@ -46,6 +46,7 @@ describe.skipIf(SKIPPED)(
         '.git/config',
         '.git/config.worktree',
         '.git/commondir',
+        '.git/objects/info/alternates',
         '.jit.yaml',
         '.github/workflows/ci.yml',
         '.github/workflows/new.yml',
@@ -96,6 +97,7 @@ describe.skipIf(SKIPPED)(
         'echo "private: $(cat .env private/* 2>/dev/null)"',
         'try "move private" mv private public',
         'try "move git" mv .git .git2',
+        'try "move objects" mv .git/objects .git/objects2',
         'try "move workflows" mv .github .gh',
         'try "write repository" make src/new.ts',
         'try "add all" git add -A',
@@ -143,7 +145,7 @@ describe.skipIf(SKIPPED)(
         'use tmp',
         'write repository',
       ])
-      expect(Object.keys(tried)).toHaveLength(planted.length + hidden.length + 18)
+      expect(Object.keys(tried)).toHaveLength(planted.length + hidden.length + 19)
       expect(
         listed
           ?.trim()
