@@ -21,7 +21,8 @@ interface Open {
 /**
  * The grants that were asked for over one link, and the ports that their credentials are used through.
  * A port ends with its grant: at its deadline, by the broker's word, or when its lifeline is gone for
- * longer than the broker itself would wait.
+ * longer than the broker itself would wait. While a command inside finds the broker out of reach,
+ * the deadline alone ends it.
  */
 export class LinkGrants {
   readonly #ports: Pick<Ports, 'deliver' | 'end'>
@@ -74,6 +75,11 @@ export class LinkGrants {
     open.lost = setTimeout(() => void this.end(grant), open.grace).unref()
   }
 
+  /** The broker can't be reached, so nobody can take over what is lost: the grace begins anew. */
+  away(): void {
+    for (const [grant, { lost }] of this.#open) if (lost) this.lost(grant)
+  }
+
   /** It is over: the connections that were made with it end. */
   async end(grant: string): Promise<void> {
     const open = this.#open.get(grant)
@@ -94,6 +100,7 @@ export class LinkGrants {
     const open = this.#open.get(grant)
     if (open) {
       clearTimeout(open.lost)
+      open.lost = undefined
       return [...open.leases]
     }
     const deadline = new Deadline(expires_at, this.#clock)

@@ -172,6 +172,7 @@ class OpenLink implements Link {
       // What was no WebSocket's handshake is answered with 400, and leaves nothing behind.
       if (!joined) upstream.terminate()
     } catch (thrown) {
+      if (isAway(thrown)) this.#grants.away()
       refuseUpgrade(socket, thrown instanceof UpgradeRefused ? brokers(thrown) : refusalOf(thrown))
     }
   }
@@ -182,6 +183,12 @@ class OpenLink implements Link {
     this.#lines.add(line)
     inside.once('close', () => this.#lines.delete(line))
   }
+}
+
+/** Nothing answers, or what stands before a broker says that it isn't there. */
+function isAway(thrown: unknown): boolean {
+  if (thrown instanceof UpgradeRefused) return thrown.status >= 500
+  return thrown instanceof JitError && thrown.code === 'broker_unreachable'
 }
 
 const brokers = ({ status, body }: UpgradeRefused): HttpAnswer => ({

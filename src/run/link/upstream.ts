@@ -6,8 +6,8 @@ import { MAX_MESSAGE_BYTES } from '../../protocol/lifeline.ts'
 
 export const LIFELINE_PATH = '/v1/lifeline'
 
-/** Milliseconds until the broker must have taken the upgrade. */
-const HANDSHAKE_TIMEOUT = 10_000
+/** Milliseconds until the broker must have taken the upgrade: well within the grace of a lost lifeline. */
+const HANDSHAKE_TIMEOUT = 5000
 const MAX_PROBLEM_BYTES = 64 * 1024
 
 /** The broker answered an upgrade with something else. */

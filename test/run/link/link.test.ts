@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { systemClock } from '../../../src/lib/clock.ts'
@@ -369,6 +370,21 @@ describe('a lifeline from inside', () => {
     expect(ports.ended).toEqual([])
     again.socket.terminate()
     await expect.poll(() => ports.ended, { timeout: 4000 }).toEqual(['l3'])
+  })
+
+  it('keeps the port open while a command finds the broker out of reach, and for the grace after', async () => {
+    broker.behaviour.credentials = [{ ...credential({}), upstream: UPSTREAM, lease: 'l5' }]
+    broker.behaviour.grace = 0.3
+    const line = await lifeline()
+    line.say(REQUEST)
+    await line.next('granted')
+    broker.behaviour.refuse = problem('broker_unreachable', 503, 'down')
+    broker.cut()
+    for (const until = Date.now() + 900; Date.now() < until; await delay(50)) {
+      await expect(lifeline()).rejects.toThrow(/503/)
+    }
+    expect(ports.ended).toEqual([])
+    await expect.poll(() => ports.ended, { timeout: 4000 }).toEqual(['l5'])
   })
 
   it('ends the port at the deadline, whoever holds on to the line', async () => {
