@@ -92,11 +92,6 @@ else
       rest=${rest%%"$__jit_inserted"*}${rest#*"$__jit_inserted"}
     fi
     if [[ -n $__jit_segment || $rest != ${PROMPT-} ]]; then
-      # pure draws its first line anew whenever it has heard from git, and keeps the last.
-      if (( $+functions[prompt_pure_precmd] )) && [[ $rest == *$'\n'* ]]; then
-        head=${rest%$'\n'*}$'\n'
-        rest=${rest##*$'\n'}
-      fi
       while [[ $rest == $'\n'* ]]; do head+=$'\n' rest=${rest#?}; done
       PROMPT=$head$__jit_segment$rest
     fi

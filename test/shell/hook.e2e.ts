@@ -1,6 +1,6 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -8,7 +8,7 @@ import { hookScript } from '../../src/shell/hook.ts'
 import { FakeBroker } from '../run/fake-broker.ts'
 import { Home, JIT } from '../run/home.ts'
 import { Screen } from '../run/screen.ts'
-import { absent, PROMPT, Runtime, SHELLS, type Shell } from './shells.ts'
+import { absent, Runtime, SHELLS, type Shell } from './hooked.ts'
 
 const EXEC = ['exec', '--env', 'dev', '--task', 'deploy', '--quiet', '--']
 /** The default of an IDE's terminal or of an SSH session: a shell that nobody told anything. */
@@ -82,41 +82,12 @@ describe.each(SHELLS.map((shell) => [shell] as const))('%s', (shell) => {
     () => {
       using runtime = new Runtime()
       for (let at = 0; at < 20; at += 1) runtime.hold(`g_${at}`, { agent: 'claude' })
-      const started = (prompts: number) => {
-        const log = join(runtime.directory, 'strace')
-        const calls = 'trace=clone,clone3,fork,vfork,execve'
-        const script = `${LOAD_FILE[shell]}; ${Array(prompts).fill(PROMPT[shell]).join('; ')}; exit 0`
-        const file = join(runtime.directory, 'hook')
-        writeFileSync(file, hookScript(shell, { prompt: true }))
-        execFileSync(
-          'strace',
-          ['-f', '-qq', '-e', calls, '-o', log, ...BARE[shell], '-c', script],
-          {
-            env: { ...runtime.env, FILE: file },
-            stdio: 'ignore',
-          },
-        )
-        return readFileSync(log, 'utf8')
-          .split('\n')
-          .filter((line) => line.includes('(') && !line.includes('CLONE_THREAD')).length
-      }
-      const once = started(1)
+      const once = runtime.processesOf(shell, 1)
       expect(once).toBeGreaterThan(0)
-      expect(started(9)).toBe(once)
+      expect(runtime.processesOf(shell, 9)).toBe(once)
     },
   )
 })
-
-const LOAD_FILE: Readonly<Record<Shell, string>> = {
-  bash: "PS1='> '; . $FILE",
-  zsh: "PROMPT='> '; . $FILE",
-  fish: 'source $FILE',
-}
-const BARE: Readonly<Record<Shell, readonly string[]>> = {
-  bash: ['bash', '--norc'],
-  zsh: ['zsh', '-f'],
-  fish: ['fish', '--no-config'],
-}
 
 test('what jit exec holds is in the prompt, and not when it was killed', async () => {
   const env = { JIT_AGENT: 'claude' }

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { hookScript } from '../../src/shell/hook.ts'
 import { promptLine } from '../../src/shell/prompt.ts'
 import { heldGrants } from '../../src/shell/prompt-grants.ts'
-import { absent, Runtime, SHELLS, self } from './shells.ts'
+import { absent, Runtime, SHELLS, self } from './hooked.ts'
 
 let runtime: Runtime
 
