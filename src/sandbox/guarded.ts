@@ -60,6 +60,9 @@ const GUARDED = [
 /** Of git's own folder: what it runs, and what names that. */
 const GIT_GUARDED = ['hooks', 'config', 'config.worktree']
 
+/** Only where they are there: an empty one made to be mounted on would say something else. */
+const PINNED = ['commondir', 'gitdir', 'objects/info/alternates']
+
 /** @param root the top of what may be written */
 export function guardedIn(root: string): string[] {
   const folders = new Set(GUARDED.map((name) => join(root, name)))
@@ -76,17 +79,13 @@ export function guardedInGit({ root, gitDir, commonDir, hooksPath }: SandboxRepo
   return [
     ...[...dirs, ...modules].flatMap((dir) => GIT_GUARDED.map((name) => join(dir, name))),
     excludeFile({ commonDir }),
-    // Where git takes more objects from: another repository's would be copied into this one.
-    ...[...dirs, ...modules]
-      .map((dir) => join(dir, 'objects/info/alternates'))
-      .filter((path) => existsSync(dirname(path))),
     ...includedIn(
       [...dirs, ...modules].flatMap((dir) => [join(dir, 'config'), join(dir, 'config.worktree')]),
       root,
     ),
-    // Which folders git takes for its own, in each worktree and submodule.
+    // Which folders git takes for its own, in each worktree and submodule, and where more objects lie.
     ...[...dirs, ...modules, ...folders(join(commonDir, 'worktrees'))]
-      .flatMap((dir) => [join(dir, 'commondir'), join(dir, 'gitdir')])
+      .flatMap((dir) => PINNED.map((name) => join(dir, name)))
       .filter(existsSync),
     ...[join(root, '.git'), ...modules.flatMap(pointerTo)].filter(isFile),
     ...(hooksPath ? [resolve(root, hooksPath)].filter((path) => path.startsWith(`${root}/`)) : []),

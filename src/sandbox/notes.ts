@@ -41,36 +41,41 @@ export function noteSandbox({
   write([])
   // Of one that the machine went down with.
   if (repository && readdirSync(notes).length === 1) unignore(repository)
-  const pinned = repository ? pinnedCommonDir(repository) : []
-  const made = [...pinned, ...(repository ? pinExclude(repository) : [])]
-  write(made)
+  const fixed = repository ? pinned(repository) : []
+  const all = [...fixed, ...(repository ? pinExclude(repository) : [])]
+  write(all)
   return {
     path,
-    add: (paths) => write([...made, ...paths]),
+    add: (paths) => write([...all, ...paths]),
     drop() {
       rmSync(path, { force: true })
       if (existsSync(notes) && readdirSync(notes).length > 0) return
-      for (const file of [notes, ...pinned]) rmSync(file, { recursive: true, force: true })
-      if (repository) unpinExclude(repository, made)
+      for (const file of [notes, ...fixed]) rmSync(file, { recursive: true, force: true })
+      if (repository) unpinExclude(repository, all)
     },
   }
 }
 
 /**
- * Git reads where its settings lie from `commondir` (gitrepository-layout), which only worktrees have:
- * made elsewhere, it would have git run what a command in the sandbox has put there. So there is one
- * that says what is true without it.
+ * Git reads where its settings lie from `commondir` (gitrepository-layout), which only worktrees have, and
+ * where more objects do from `alternates`: made elsewhere, it would have git run what a command in the
+ * sandbox has put there, or take in what lies in another repository. So there is one that says what is
+ * true without it.
  */
-function pinnedCommonDir(repository: SandboxRepository): string[] {
+function pinned(repository: SandboxRepository): string[] {
   return [repository.commonDir, ...submodulesOf(repository)].flatMap((dir) => {
     if (!existsSync(join(dir, 'HEAD'))) return []
-    const path = join(dir, 'commondir')
-    try {
-      // `.` alone confuses libgit2.
-      writeFileSync(path, './\n', { flag: 'wx' })
-      return [path]
-    } catch {
-      return []
-    }
+    // `.` alone confuses libgit2.
+    const files = { commondir: './\n', 'objects/info/alternates': '' }
+    return Object.entries(files).flatMap(([name, text]) => made(join(dir, name), text))
   })
+}
+
+function made(path: string, text: string): string[] {
+  try {
+    writeFileSync(path, text, { flag: 'wx' })
+    return [path]
+  } catch {
+    return []
+  }
 }

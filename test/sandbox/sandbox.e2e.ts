@@ -101,6 +101,7 @@ describe.skipIf(SKIPPED)(
         'try "move workflows" mv .github .gh',
         'try "write repository" make src/new.ts',
         'try "add all" git add -A',
+        'echo "warnings: $(git gc --quiet 2>&1)"',
         'try "commit" git -c user.name=a -c user.email=a@b.c commit -q -m x',
         'echo "committed: $(git ls-files | tr "\\n" " ")"',
         'try "read link" ls ssh/',
@@ -133,7 +134,7 @@ describe.skipIf(SKIPPED)(
           environment: [],
         },
       }).done
-      const { home: listed, tmp, private: own, committed, ...tried } = results(output)
+      const { home: listed, tmp, private: own, committed, warnings, ...tried } = results(output)
       const done = Object.keys(tried)
         .filter((name) => tried[name] === 'done')
         .sort()
@@ -153,6 +154,7 @@ describe.skipIf(SKIPPED)(
           .filter((name) => !['.cache', 'notes', 'shop'].includes(name)),
       ).toEqual([])
       expect(own).toBe('')
+      expect(warnings).not.toContain('alternates')
       expect(committed).toBe(
         '.github/workflows/ci.yml README etc packages/web/.vscode/tasks.json src/new.ts ssh ',
       )
