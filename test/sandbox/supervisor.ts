@@ -6,6 +6,8 @@ import { rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { startSandbox } from '../../src/sandbox/sandbox.ts'
 
+// Nobody is left who waits for it: the kernel ends what is inside.
+process.once('disconnect', () => process.exit())
 const options = JSON.parse(process.argv[2] ?? '')
 rmSync(options.link, { force: true })
 const link = createServer((request, response) => response.end(`link ${request.url}\n`))
@@ -29,4 +31,5 @@ try {
   process.send?.({ error: { ...(error as Error), message: (error as Error).message } })
 }
 link.close()
+process.removeAllListeners('disconnect')
 process.disconnect?.()
