@@ -16,6 +16,7 @@ import { memoryOf, memoryOfNode, mostMemory } from './memory.ts'
 import { type Ending, timeObligations } from './obligations.ts'
 import { timePostgresPort } from './postgres-port.ts'
 import { alternate, type Program, runLoad } from './processes.ts'
+import { timePrompt } from './prompt.ts'
 import { timeSandboxStart } from './sandbox-start.ts'
 import { JIT, type Stage, setStage } from './stage.ts'
 import { quantile } from './statistics.ts'
@@ -36,6 +37,7 @@ const RUNS = options.quick ? 10 : 50
 const LOAD_MS = options.quick ? 1500 : 8000
 const DECISIONS_MS = options.quick ? 300 : 2000
 const MASKING_MS = options.quick ? 200 : 1000
+const PROMPTS = options.quick ? 100 : 1000
 const PORT_RUNS = options.quick ? 1 : 4
 /** How long the broker is left alone before it counts as idle. */
 const IDLE_MS = 2000
@@ -59,8 +61,8 @@ async function startUp(stage: Stage): Promise<Figure[]> {
     const script = join(directory, 'empty.js')
     await writeFile(script, '')
     const empty = { file: process.execPath, args: [script], env: stage.env }
-    const [floor = 0, version = 0, status = 0] = await alternate(
-      [empty, jit(stage, '--version'), jit(stage, 'status')],
+    const [floor = 0, version = 0, prompt = 0, status = 0] = await alternate(
+      [empty, jit(stage, '--version'), jit(stage, 'prompt'), jit(stage, 'status')],
       RUNS,
     )
     const rest = {
@@ -71,6 +73,7 @@ async function startUp(stage: Stage): Promise<Figure[]> {
     } as const
     return [
       { what: 'jit --version', measured: version, ...rest },
+      { what: 'jit prompt', measured: prompt, ...rest },
       { what: 'jit status', measured: status, ...rest },
     ]
   } finally {
@@ -170,6 +173,7 @@ async function measure(): Promise<Figure[]> {
     ...decisions(),
     ...obligations(),
     ...(await timeMasking(MASKING_MS)),
+    ...(await timePrompt(PROMPTS)),
   ]
 }
 
