@@ -69,6 +69,7 @@ const ERRORS = 'lib/errors.ts'
 /** Parts of the client with a file of their own: all of it, and what brings a package that one command needs. */
 const CLIENT: Readonly<Record<string, string>> = {
   'cli/start.ts': 'start',
+  'cli/complete.ts': 'complete',
   'cli/mcp/serve.ts': 'mcp',
   'sandbox/wrap.ts': 'sandbox-wrap',
   'sandbox/domain-server.ts': 'sandbox-domains',

@@ -20,7 +20,9 @@ export interface Connection {
  * The broker that commands go to: inside a sandbox its link; `JIT_BROKER`, else `broker` of `config.yaml`.
  * @throws JitError `usage`, `config_invalid`
  */
-export async function configuredBroker(deps: Deps): Promise<string | undefined> {
+export async function configuredBroker(
+  deps: Pick<Deps, 'env' | 'paths'>,
+): Promise<string | undefined> {
   const link = linkFrom(deps.env)
   if (link !== undefined) return link
   if (deps.env.JIT_BROKER) return brokerFrom('JIT_BROKER', deps.env.JIT_BROKER)

@@ -5,14 +5,18 @@ import { registerAcknowledge } from './commands/acknowledge.ts'
 import { registerApprove } from './commands/approve.ts'
 import { registerAudit } from './commands/audit.ts'
 import { registerBroker } from './commands/broker.ts'
+import { registerCompletion } from './commands/completion.ts'
 import { registerDeny } from './commands/deny.ts'
 import { registerDev } from './commands/dev.ts'
 import { registerExec } from './commands/exec.ts'
 import { registerGrants } from './commands/grants.ts'
+import { registerHook } from './commands/hook.ts'
+import { registerInit } from './commands/init.ts'
 import { registerLogin } from './commands/login.ts'
 import { registerLogout } from './commands/logout.ts'
 import { registerMcp } from './commands/mcp.ts'
 import { registerPolicy } from './commands/policy.ts'
+import { registerPrompt } from './commands/prompt.ts'
 import { registerRequest } from './commands/request.ts'
 import { registerRevoke } from './commands/revoke.ts'
 import { registerSandbox } from './commands/sandbox.ts'
@@ -130,10 +134,11 @@ function plain(register: (program: Command, deps: Deps, exit: Exit) => void): Re
 /** Every command, in the order of the help and under its titles: a new one is a file and a line here. */
 const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Sign in': [registerLogin, registerLogout, registerWhoami, registerStatus].map(plain),
-  Work: [registerExec, registerRequest, plain(registerTrust)],
+  Work: [registerExec, registerRequest, plain(registerInit), plain(registerTrust)],
   Approve: [registerApprove, registerDeny, registerAcknowledge].map(plain),
   'Look and end': [registerGrants, registerShow, registerRevoke, registerAudit].map(plain),
   Copilots: [registerSandbox, plain(registerMcp)],
+  Shell: [registerHook, registerPrompt, registerCompletion].map(plain),
   'Run a broker': [registerDev, registerBroker, registerPolicy].map(plain),
 }
 

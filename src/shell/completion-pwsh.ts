@@ -11,20 +11,22 @@ import {
 /** The completion script for PowerShell 7. */
 export function pwshCompletion(root: CommandNode): string {
   const every = everyCommand(root)
+  const above = every.filter(({ commands }) => commands.length > 0)
+  const values = [...flagPlaces(root), ...argumentPlaces(root)].flatMap((place) => {
+    const source = sourceText(place.source, root)
+    return source ? [`${quoted(`${place.command} ${place.at}`)} = ${source}`] : []
+  })
   return [
     `# PowerShell completion of jit. ${MADE}`,
     '',
-    table('$JitCommands', every.filter(({ commands }) => commands.length > 0).map(below)),
-    table('$JitFlags', every.map(flags)),
-    table(
-      '$JitValues',
-      [...flagPlaces(root), ...argumentPlaces(root)].flatMap((place) => {
-        const source = sourceText(place.source, root)
-        return source ? [`${quoted(`${place.command} ${place.at}`)} = ${source}`] : []
-      }),
-    ),
-    list('$JitTaking', every.flatMap(taking)),
-    list('$JitWrapping', every.filter(({ wraps }) => wraps).map(nameOf)),
+    'Register-ArgumentCompleter -Native -CommandName jit -ScriptBlock {',
+    '    param($wordToComplete, $commandAst, $cursorPosition)',
+    '',
+    table('$below', above.map(below)),
+    table('$flags', every.map(flags)),
+    table('$values', values),
+    list('$taking', every.flatMap(taking)),
+    list('$wrapping', every.filter(({ wraps }) => wraps).map(nameOf)),
     SCRIPT,
   ].join('\n')
 }
@@ -32,11 +34,11 @@ export function pwshCompletion(root: CommandNode): string {
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`
 
 function table(name: string, lines: readonly string[]): string {
-  return [`${name} = @{`, ...lines.map((line) => `    ${line}`), '}', ''].join('\n')
+  return [`    ${name} = @{`, ...lines.map((line) => `        ${line}`), '    }'].join('\n')
 }
 
 function list(name: string, words: readonly string[]): string {
-  return `${name} = @(${words.map(quoted).join(', ')})\n`
+  return `    ${name} = @(${words.map(quoted).join(', ')})`
 }
 
 /** Pairs of name and description. */
@@ -71,9 +73,7 @@ function sourceText(source: ValueSource, root: CommandNode): string | undefined 
   return `@(${root.commands.map(({ path }) => quoted(path.at(-1) ?? '')).join(', ')})`
 }
 
-const SCRIPT = `Register-ArgumentCompleter -Native -CommandName jit -ScriptBlock {
-    param($wordToComplete, $commandAst, $cursorPosition)
-
+const SCRIPT = `
     $words = @($commandAst.CommandElements |
         Where-Object { $_.Extent.EndOffset -lt $cursorPosition } |
         ForEach-Object { $_.Extent.Text } | Select-Object -Skip 1)
@@ -82,12 +82,12 @@ const SCRIPT = `Register-ArgumentCompleter -Native -CommandName jit -ScriptBlock
     $position = 0
     foreach ($word in $words) {
         # What follows is another command's: PowerShell offers files.
-        if ($word -eq '--' -and $JitWrapping -contains $command) { return }
+        if ($word -eq '--' -and $wrapping -contains $command) { return }
         if ($flag) { $flag = '' }
         elseif ($word.StartsWith('-')) {
-            if ($JitTaking -contains "$command $word") { $flag = $word }
+            if ($taking -contains "$command $word") { $flag = $word }
         }
-        elseif ($position -eq 0 -and $JitCommands.ContainsKey($command) -and $JitCommands[$command].Contains($word)) {
+        elseif ($position -eq 0 -and $below.ContainsKey($command) -and $below[$command].Contains($word)) {
             $command = "$command $word".Trim()
         }
         else { $position += 1 }
@@ -102,24 +102,24 @@ const SCRIPT = `Register-ArgumentCompleter -Native -CommandName jit -ScriptBlock
     }
 
     $found = [ordered]@{}
-    if (-not $flag -and $current.StartsWith('-')) { $found = $JitFlags[$command] }
-    elseif (-not $flag -and $position -eq 0 -and $JitCommands.ContainsKey($command)) { $found = $JitCommands[$command] }
+    if (-not $flag -and $current.StartsWith('-')) { $found = $flags[$command] }
+    elseif (-not $flag -and $position -eq 0 -and $below.ContainsKey($command)) { $found = $below[$command] }
     else {
-        $values = if ($flag) { $JitValues["$command $flag"] }
-            elseif ($JitValues.ContainsKey("$command $position")) { $JitValues["$command $position"] }
-            else { $JitValues["$command *"] }
-        if ($values -and $values[0] -eq '?') {
+        $source = if ($flag) { $values["$command $flag"] }
+            elseif ($values.ContainsKey("$command $position")) { $values["$command $position"] }
+            else { $values["$command *"] }
+        if ($source -and $source[0] -eq '?') {
             # Nothing that is answered is ever evaluated, and only values that mean nothing to a shell
             # are put on the command line.
             $program = Get-Command -Name jit -CommandType Application, ExternalScript -TotalCount 1 -ErrorAction Ignore
             if ($program) {
-                foreach ($line in (& $program __complete $values[1] @words 2>$null)) {
+                foreach ($line in (& $program __complete $source[1] @words 2>$null)) {
                     $value, $about = $line -split "\`t", 2
                     if ($value -cmatch '${HARMLESS}') { $found[$value] = $about }
                 }
             }
         }
-        else { foreach ($value in $values) { $found[$value] = $value } }
+        else { foreach ($value in $source) { $found[$value] = $value } }
     }
 
     foreach ($entry in $found.GetEnumerator()) {

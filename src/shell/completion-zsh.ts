@@ -120,7 +120,7 @@ _jit() {
         _normal
         return
     fi
-    words=("\${(@)words[1,at-1]}")
+    (( at > CURRENT )) && words=("\${(@)words[1,at-1]}")
     _jit_of
 }
 

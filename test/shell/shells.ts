@@ -57,11 +57,11 @@ export class ShellHome extends Home {
   /** What a script prints, a line each. @throws Error with what it wrote on stderr, if anything */
   lines(shell: readonly string[], script: string): string[] {
     const [file = '', ...args] = shell
-    const { stdout, stderr } = spawnSync(file, args, {
+    const { stdout, stderr } = spawnSync(file, [...args, '-c', script], {
       cwd: this.directory,
       env: this.env,
       encoding: 'utf8',
-      input: script,
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
     if (stderr !== '') throw new Error(stderr)
     return stdout.split('\n').filter((line) => line !== '')
