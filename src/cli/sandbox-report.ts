@@ -43,6 +43,14 @@ export function sandboxReport(
       aside(`waits for ${obligationText(obligation)}${how}`)
     },
     stopping: (reason) => warn(`${escapeForDisplay(reason)}: stopping everything in the sandbox`),
+    uncovered: (path) =>
+      warn(
+        `${escapeForDisplay(path)} was replaced outside, so it can be written in the sandbox: look at it before you use it`,
+      ),
+    embedded: (path) =>
+      warn(
+        `${escapeForDisplay(path)} is a new repository in yours: git status and git add run what its .git/config says`,
+      ),
     finished(refused) {
       if (refused.length === 0) return
       const hosts = refused.map(({ host, port }) => `${host}:${port}`)

@@ -14,6 +14,7 @@ import {
   type SandboxRepository,
   startSandbox,
 } from '../sandbox/sandbox.ts'
+import { watchEmbedded } from './embedded.ts'
 import type { Environment } from './environment.ts'
 import { passInside } from './inside-signals.ts'
 import type { WaitingAsk } from './link/ask-observer.ts'
@@ -31,6 +32,10 @@ export interface SandboxProgress {
   /** A request made inside waits for somebody. */
   waits(ask: WaitingAsk): void
   stopping(reason: string): void
+  /** What stayed as it is was replaced outside: it can be written inside now. */
+  uncovered(path: string): void
+  /** A new repository is part of the outer one: git runs what its settings say. */
+  embedded(path: string): void
 }
 
 export interface SandboxedCommand {
@@ -120,7 +125,8 @@ async function hold(
   command: SandboxedCommand,
   { line, place, route }: { line: Promise<SandboxLine>; place: Place; route: LateRoute },
 ): Promise<SandboxEnd> {
-  const { progress } = command
+  const { progress, repository } = command
+  using embedded = repository && watchEmbedded(repository, progress.embedded)
   const starting = start(command, { line, place })
   starting.catch(() => {})
   const open = await line
@@ -135,10 +141,12 @@ async function hold(
       refused.push(refusal)
       open.refused([refusal])
     })
+    running.onUncovered(progress.uncovered)
     progress.started(open.sandbox, running.leftOut)
     return { outcome: await untilOver(running, { line: open, progress }), refused }
   } finally {
     await running.stop()
+    embedded?.look()
   }
 }
 

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 import type { Command } from '../protocol/request.ts'
+import { Cover } from './cover.ts'
 import { sandboxEnvironment } from './environment.ts'
 import { type FileRules, fileRules, refuseHomeIn } from './files.ts'
 import { excludeFile, ignore } from './ignored.ts'
@@ -69,6 +70,8 @@ export interface RunningSandbox {
   signal(name: NodeJS.Signals): void
   /** Calls `listener` with each host and port that was refused, at most once each. */
   onRefused(listener: (refused: Refused) => void): void
+  /** Calls `listener` with each path that was replaced outside and can be written inside from then on. */
+  onUncovered(listener: (path: string) => void): void
   /** From now on these hosts are reached through the proxy on the Unix socket beside each, and no others of before. */
   route(hosts: ReadonlyMap<string, string>): void
   /** Ends everything inside and removes what was made for it outside. */
@@ -164,14 +167,18 @@ async function start({
     exclude: repository ? excludeFile(repository) : '',
     entered: () => rmSync(options.link, { force: true }),
   })
+  const cover = new Cover(rules.guarded)
   return {
     pid: inside.pid,
     outcome: inside.outcome,
     leftOut,
     signal: inside.signal,
     onRefused: proxy.onRefused,
+    onUncovered: (listener) => cover.listen(listener),
     route: proxy.route,
     async stop() {
+      cover.look()
+      cover[Symbol.dispose]()
       await inside.stop()
       await proxy.close()
     },

@@ -64,6 +64,18 @@ describe('a sandbox tells', () => {
     expect(lines).toHaveLength(2)
   })
 
+  it('what has to be looked at before git or a person uses it', () => {
+    const { lines, uncovered, embedded } = report(true)
+    uncovered('/shop/.git/config')
+    embedded('/shop/lib\u001b')
+    expect(lines[0]).toMatch(
+      /^jit: warning: \/shop\/\.git\/config was replaced outside, so it can be/,
+    )
+    expect(lines[1]).toMatch(
+      /^jit: warning: \/shop\/lib\\u\{1b\} is a new repository in yours: git status/,
+    )
+  })
+
   it('with --quiet only what went wrong', () => {
     const { lines, started, waits, stopping, finished } = report(true)
     started(SANDBOX, ['A'])

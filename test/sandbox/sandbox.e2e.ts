@@ -424,6 +424,20 @@ describe.skipIf(SKIPPED)(
       )
     })
 
+    test('what git outside replaces, and can be written inside from then on, is told', async () => {
+      const stage = setStage()
+      const running = supervise(
+        stage,
+        `${TRY} try before make .git/config; echo ready; until [ -e go ]; do sleep 0.02; done; try after make .git/config`,
+      )
+      await Promise.all([running.started, running.shows('ready')])
+      spawnSync('git', ['-C', stage.repository, 'config', 'branch.main.remote', 'origin'])
+      writeFileSync(join(stage.repository, 'go'), '')
+      const { output, uncovered } = await running.done
+      expect(results(output)).toEqual({ before: 'refused', after: 'done' })
+      expect(uncovered).toEqual([join(stage.repository, '.git/config')])
+    })
+
     test('of two sandboxes in a repository, one that ends uncovers nothing in the other', async () => {
       const stage = setStage()
       const runtime = (name: string) => ({ ...stage, runtime: join(stage.runtime, name) })

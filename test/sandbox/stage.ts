@@ -18,6 +18,7 @@ export interface Ran {
   readonly outcome: unknown
   readonly leftOut: readonly string[]
   readonly refused: readonly { host: string; port: number }[]
+  readonly uncovered: readonly string[]
 }
 
 /** A sandbox in a process of its own. */
@@ -123,6 +124,7 @@ function watch(child: ChildProcess): Supervised {
       refused: messages.flatMap((message) =>
         message.refused ? [message.refused] : [],
       ) as unknown as Ran['refused'],
+      uncovered: messages.flatMap(({ uncovered }) => (uncovered ? [String(uncovered)] : [])),
     }
   })
   done.catch(() => {})

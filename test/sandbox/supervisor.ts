@@ -16,6 +16,7 @@ try {
   const sandbox = await startSandbox(options)
   process.send?.({ started: sandbox.pid, leftOut: sandbox.leftOut })
   sandbox.onRefused((refused) => process.send?.({ refused }))
+  sandbox.onUncovered((uncovered) => process.send?.({ uncovered }))
   process.on('message', (message: { signal?: NodeJS.Signals; route?: [string, string][] }) => {
     if (message.signal) sandbox.signal(message.signal)
     if (message.route) sandbox.route(new Map(message.route))
