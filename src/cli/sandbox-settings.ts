@@ -1,8 +1,10 @@
+import { existsSync, realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { narrow } from '../context/narrowing.ts'
 import { parseDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
+import type { Paths } from '../lib/paths.ts'
 import { parse } from '../protocol/parse.ts'
 import { Ceiling } from '../protocol/principal.ts'
 import type { SandboxProfile } from '../sandbox/sandbox.ts'
@@ -35,6 +37,9 @@ export async function chosenSettings(
   const home = deps.env.HOME || homedir()
   const absolute = (paths: readonly string[] = []) =>
     paths.map((path) => (path.startsWith('~') ? join(home, path.slice(1)) : path))
+  for (const path of absolute([...(settings.readable ?? []), ...(settings.writable ?? [])])) {
+    refuseOwn(path, deps.paths)
+  }
   return {
     name,
     domains: narrowed.domains,
@@ -50,6 +55,19 @@ export async function chosenSettings(
       expiresIn: options.ttl === undefined ? settings.ttl : parseDuration(options.ttl),
     },
   }
+}
+
+/** Sessions lie there, and what a sandbox is given: no profile opens that. */
+function refuseOwn(path: string, paths: Paths): void {
+  const real = (name: string) => (existsSync(name) ? realpathSync(name) : resolve(name))
+  const { config, data, cache, runtime } = paths
+  const own = [config, data, cache, runtime].find((folder) =>
+    `${real(path)}/`.startsWith(`${real(folder)}/`),
+  )
+  if (own === undefined) return
+  throw new JitError('config_invalid', `${configFile(paths)}: no sandbox is given ${path}`, {
+    hint: `what lies in ${own} is jit's own`,
+  })
 }
 
 /** The one that was asked for; else the one that is named like the command, if there is one. */

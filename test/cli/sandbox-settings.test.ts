@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { SandboxOptions } from '../../src/cli/commands/sandbox.ts'
@@ -21,6 +21,9 @@ const CONFIG = `sandbox:
       ttl: 1h
     bare: {}
 `
+
+const profileWith = (key: string, path: string) =>
+  `sandbox: { profiles: { claude: { ${key}: ['${path}'] } } }\n`
 
 let home: string
 let repository: string
@@ -83,6 +86,24 @@ describe('what a sandbox is given', () => {
       ceiling: { environments: ['dev'], tasks: ['plan'], targets: ['dev-db'] },
       expiresIn: 300,
     })
+  })
+
+  it('is never what this program keeps for itself, whatever a profile names', async () => {
+    const { config, data, cache, runtime } = pathsFrom({ HOME: home })
+    mkdirSync(join(data, 'keystore'), { recursive: true })
+    symlinkSync(data, join(home, 'innocent'))
+    const named = [config, `${data}/keystore`, cache, runtime, `${home}/x/../.config/jit/`]
+    for (const path of [...named, join(home, 'innocent')]) {
+      for (const key of ['readable', 'writable']) {
+        writeFileSync(configFile({ config, data, cache, runtime }), profileWith(key, path))
+        await expect(settings({})).rejects.toThrow(/no sandbox is given/)
+      }
+    }
+    writeFileSync(
+      configFile({ config, data, cache, runtime }),
+      profileWith('readable', '~/.config'),
+    )
+    expect((await settings({})).profile.readable).toEqual([join(home, '.config')])
   })
 
   it('is less what the repository takes away', async () => {
