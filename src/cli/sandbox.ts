@@ -36,6 +36,7 @@ export async function sandbox(options: SandboxOptions, deps: Deps): Promise<numb
   try {
     const { outcome, refused } = await runSandboxed({
       opening: { profile: name, command, domains: [...domains] },
+      agent,
       broker,
       authorizer: session.authorizer,
       clock: deps.clock,

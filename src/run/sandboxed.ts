@@ -19,6 +19,7 @@ import type { Environment } from './environment.ts'
 import { passInside } from './inside-signals.ts'
 import type { WaitingAsk } from './link/ask-observer.ts'
 import { type Link, openLink } from './link/link.ts'
+import { leaveMarker } from './marker.ts'
 import { sandboxPorts } from './ports/sandbox-ports.ts'
 import { privateFolder } from './private-folder.ts'
 
@@ -41,6 +42,8 @@ export interface SandboxProgress {
 export interface SandboxedCommand {
   /** What the broker is told, and asked for. */
   readonly opening: SandboxOpening
+  /** The copilot's name. */
+  readonly agent: string
   /** URL without a trailing slash. */
   readonly broker: string
   /** Of the agent's session. */
@@ -92,7 +95,7 @@ export async function runSandboxed(command: SandboxedCommand): Promise<SandboxEn
 
 /** The line to the broker, and the link for what is inside with the ports behind it. */
 function openWays(
-  { broker, authorizer, clock, opening, progress, signal }: SandboxedCommand,
+  { broker, agent, authorizer, clock, opening, progress, runtime, signal }: SandboxedCommand,
   { place, route, givenUp }: { place: Place; route: LateRoute; givenUp: AbortSignal },
 ): { line: Promise<SandboxLine>; link: Promise<Link> } {
   const { folder, socket, shared } = place
@@ -101,7 +104,13 @@ function openWays(
   const parts = { broker, authorizer, clock }
   return {
     line: openSandboxLine({ ...parts, open: opening, signal: AbortSignal.any([signal, givenUp]) }),
-    link: openLink({ ...parts, socket, ports, waits: progress.waits }),
+    link: openLink({
+      ...parts,
+      socket,
+      ports,
+      waits: progress.waits,
+      leave: (marker) => leaveMarker(runtime, { ...marker, agent }),
+    }),
   }
 }
 

@@ -10,6 +10,7 @@ import {
 import { parseJson, type Schema } from '../../protocol/parse.ts'
 import { Allowance } from './allowance.ts'
 import type { AskObserver } from './ask-observer.ts'
+import type { InsideMarkers } from './inside-markers.ts'
 import type { LinkGrants } from './link-grants.ts'
 
 /** Messages that one command may send: a handful is what any has to say. */
@@ -24,6 +25,7 @@ export interface LifelineRelayParts {
   readonly grants: LinkGrants
   readonly clock: Clock
   readonly observer: AskObserver
+  readonly markers: InsideMarkers
 }
 
 /**
@@ -95,10 +97,11 @@ export class LifelineRelay {
   async #take(data: RawData, isBinary: boolean): Promise<void> {
     const message = read(ServerMessage, { data, isBinary })
     if (!message) return this.close()
-    const { grants, observer } = this.#parts
+    const { grants, observer, markers } = this.#parts
     if (message.type === 'requested') grants.learn(message.grant)
     if ('grant' in message) this.#grant = message.grant
     observer.answered(this, message)
+    markers.answered(this, message)
     if (message.type === 'granted' || message.type === 'resumed') {
       return send(this.#inside, await grants.handOver(message))
     }
@@ -134,7 +137,9 @@ export class LifelineRelay {
 
   #lose(): void {
     this.#work = this.#work.then(() => {
-      if (this.#grant !== undefined) this.#parts.grants.lost(this.#grant)
+      if (this.#grant === undefined) return
+      this.#parts.markers.left(this, this.#grant)
+      this.#parts.grants.lost(this.#grant)
     })
   }
 

@@ -9,9 +9,11 @@ import { JitError } from '../../lib/errors.ts'
 import type { HttpAnswer } from '../../lib/http.ts'
 import { MAX_MESSAGE_BYTES } from '../../protocol/lifeline.ts'
 import { PROBLEM_MEDIA_TYPE } from '../../protocol/problem.ts'
+import type { LeftMarker } from '../marker.ts'
 import type { Ports } from '../ports/ports.ts'
 import { Allowance } from './allowance.ts'
 import { AskObserver, type WaitingAsk } from './ask-observer.ts'
+import { type InsideMarker, InsideMarkers } from './inside-markers.ts'
 import { LifelineRelay } from './lifeline-relay.ts'
 import { LinkGrants } from './link-grants.ts'
 import { notInSandbox, refusalOf, refuseUpgrade } from './refusal.ts'
@@ -39,6 +41,8 @@ export interface LinkParts {
   readonly ports: Ports
   /** A request made inside that waits for somebody; once for each. */
   readonly waits: (ask: WaitingAsk) => void
+  /** A grant lives inside: says so outside, for the person's prompt. */
+  readonly leave: (marker: InsideMarker) => LeftMarker
 }
 
 /** The one way out of a sandbox to its broker. */
@@ -63,6 +67,7 @@ class OpenLink implements Link {
   readonly #grants: LinkGrants
   readonly #relay: Relay
   readonly #observer: AskObserver
+  readonly #markers: InsideMarkers
   readonly #allowance: Allowance
   readonly #sockets = new Set<Socket>()
   readonly #lines = new Set<LifelineRelay>()
@@ -86,6 +91,7 @@ class OpenLink implements Link {
     this.#parts = parts
     this.#grants = new LinkGrants(ports, clock)
     this.#observer = new AskObserver(parts.waits)
+    this.#markers = new InsideMarkers(parts.leave)
     this.#allowance = new Allowance({ ...REQUESTS, clock })
     const [grants, observer] = [this.#grants, this.#observer]
     this.#relay = new Relay({ broker, authorizer, grants, observer })
@@ -107,6 +113,7 @@ class OpenLink implements Link {
     this.#server.close()
     for (const line of this.#lines) line.close()
     for (const socket of this.#sockets) socket.destroy()
+    this.#markers.close()
     await this.#grants.close()
     await this.#parts.ports.close()
   }
@@ -178,7 +185,8 @@ class OpenLink implements Link {
   }
 
   #join(inside: WebSocket, upstream: WebSocket): void {
-    const parts = { grants: this.#grants, clock: this.#parts.clock, observer: this.#observer }
+    const [grants, observer, markers] = [this.#grants, this.#observer, this.#markers]
+    const parts = { grants, clock: this.#parts.clock, observer, markers }
     const line = new LifelineRelay(inside, upstream, parts)
     this.#lines.add(line)
     inside.once('close', () => this.#lines.delete(line))

@@ -53,12 +53,15 @@ let link: Link
 let path: string
 let inside: string
 let waiting: WaitingAsk[]
+/** Grants inside that the person's prompt shows. */
+let shown: Set<string>
 let proofs: number
 
 beforeEach(async () => {
   broker = await FakeBroker.start()
   ports = new FakePorts()
   waiting = []
+  shown = new Set()
   proofs = 0
   path = join(temporaryFolder('link'), 'link.sock')
   inside = `${path}.inside`
@@ -74,6 +77,10 @@ beforeEach(async () => {
     clock: systemClock,
     ports,
     waits: (ask) => waiting.push(ask),
+    leave: ({ grant }) => {
+      shown.add(grant)
+      return { move: () => {}, [Symbol.dispose]: () => shown.delete(grant) }
+    },
   })
   // As a sandbox has it: bound in before it is removed.
   linkSync(path, inside)
@@ -344,6 +351,23 @@ describe('a lifeline from inside', () => {
     await line.next('released')
     await expect.poll(() => ports.ended).toEqual(['l1'])
     expect(await line.closed).toBe(4000)
+  })
+
+  it("is in the person's prompt as long as it lives", async () => {
+    const line = await lifeline()
+    line.say(REQUEST)
+    const { grant, resume_secret: secret } = await line.next('granted')
+    expect([...shown]).toEqual([grant])
+    broker.cut()
+    await line.closed
+    await expect.poll(() => [...shown]).toEqual([])
+    const again = await lifeline()
+    again.say({ type: 'resume', grant, secret, received: true })
+    await again.next('resumed')
+    expect([...shown]).toEqual([grant])
+    broker.revoke('revoked', 'because')
+    await again.next('revoked')
+    await expect.poll(() => [...shown]).toEqual([])
   })
 
   it('ends the port when the broker revokes', async () => {
