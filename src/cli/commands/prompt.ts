@@ -22,10 +22,11 @@ export function registerPrompt(program: Command, deps: Deps, exit: Exit): void {
 
 /** Nothing is printed where there is nothing to show. */
 export async function runPrompt(options: PromptOptions, deps: Deps): Promise<number> {
-  const { heldGrants } = await import('../../shell/prompt-grants.ts')
   const { env, io } = deps
-  const grants = heldGrants({ env, now: deps.clock.now() })
+  const now = deps.clock.now()
   if (options.json) {
+    const { heldGrants } = await import('../../shell/prompt-grants.ts')
+    const grants = heldGrants({ env, now })
     const shown = grants.map(({ left: _, expires, agent, ...grant }) => ({
       ...grant,
       ...(agent === undefined ? {} : { agent }),
@@ -34,9 +35,8 @@ export async function runPrompt(options: PromptOptions, deps: Deps): Promise<num
     io.out(JSON.stringify({ grants: shown }))
     return 0
   }
-  const { promptLine } = await import('../../shell/prompt.ts')
-  const colours = !env.NO_COLOR && env.TERM !== 'dumb'
-  const line = promptLine(grants, { format: options.format, colours })
+  const { promptNow } = await import('../prompt-now.ts')
+  const line = promptNow(options.format, { env, now })
   if (line) io.out(line)
   return 0
 }
