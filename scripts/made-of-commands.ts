@@ -6,6 +6,7 @@ import {
   type CompletionShell,
   completionScript,
 } from '../src/shell/completion.ts'
+import { manual } from './manual.ts'
 
 /** Files of the repository that follow from the command tree: their text, by path. */
 export function madeOfCommands(): Record<string, string> {
@@ -14,5 +15,5 @@ export function madeOfCommands(): Record<string, string> {
     `completions/${file}`,
     completionScript(shell as CompletionShell, root),
   ])
-  return Object.fromEntries(scripts)
+  return { ...Object.fromEntries(scripts), 'man/jit.1': manual(root) }
 }
