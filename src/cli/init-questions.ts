@@ -36,9 +36,8 @@ export async function newProfile(making: Making, deps: Deps): Promise<NewProfile
   const suggested = making.suggest(task.name)
   const commands = await commandsOf(suggested, making, deps)
   const name = await nameOf({ environment: environment.name, task: task.name }, making, deps)
-  const shown = { ...task, targets: chosen }
-  const about = { tier: environment.tier, answer: answerText(shown), usualTtl, suggested }
-  if (!mayBeAsked(task)) {
+  const about = { tier: environment.tier, answer: answerText(chosen), usualTtl, suggested }
+  if (chosen.some(({ answer }) => answer === 'denied')) {
     deps.io.note(`policy denies you ${task.name} in ${environment.name} today: others may have it`)
   }
   return {
@@ -47,8 +46,9 @@ export async function newProfile(making: Making, deps: Deps): Promise<NewProfile
   }
 }
 
-const mayBeAsked = ({ answer, targets }: AskableTask) =>
-  answer !== 'denied' || targets.some((target) => target.answer !== 'denied')
+/** Targets that may be asked for. */
+const openIn = ({ targets }: AskableTask) => targets.filter(({ answer }) => answer !== 'denied')
+const mayBeAsked = (task: AskableTask) => openIn(task).length > 0
 
 async function environmentOf(
   { options, askable, asks }: Making,
@@ -90,21 +90,26 @@ async function taskOf(
   if (!asks) throw missing('--task', open)
   const chosen = await prompt.select({
     message: `which task in ${environment}?`,
-    choices: open.map((task) => ({ name: `${task.name}: ${answerText(task)}`, value: task.name })),
+    choices: open.map((task) => ({
+      name: `${task.name}: ${answerText(openIn(task))}`,
+      value: task.name,
+    })),
     flag: '--task',
   })
   return named('task', chosen, open)
 }
 
 async function targetsOf(
-  { name: task, targets }: AskableTask,
+  task: AskableTask,
   { options, asks }: Making,
   { prompt }: Deps,
 ): Promise<string[]> {
+  const { targets } = task
   if (options.target) {
-    return options.target.map((name) => named(`target with the task ${task}:`, name, targets).name)
+    const what = `target with the task ${task.name}:`
+    return options.target.map((name) => named(what, name, targets).name)
   }
-  const open = targets.filter(({ answer }) => answer !== 'denied')
+  const open = openIn(task)
   const names = (open.length > 0 ? open : targets).map(({ name }) => name)
   if (!asks || names.length < 2) return names
   return prompt.checkbox({
