@@ -238,6 +238,16 @@ describe('the link of a sandbox', () => {
     expect(proofs).toBe(0)
   })
 
+  it('asks what may be asked for, and what would come of a request, in the agent’s name', async () => {
+    broker.behaviour.http = ({ route, body }) => ({ body: { route, body: body ?? null } })
+    const askable = await ask('GET', '/v1/askable?environment=dev&branch=a%26all%3Dtrue')
+    expect(askable.body.route).toBe('GET /v1/askable?environment=dev&branch=a%26all%3Dtrue')
+    const details = { environment: 'dev' }
+    const foretold = await ask('POST', '/v1/policy/explain', { body: { details } })
+    expect(foretold.body).toEqual({ route: 'POST /v1/policy/explain', body: { details } })
+    expect(proofs).toBe(2)
+  })
+
   it('ends nobody else’s access: the kill switches of people are refused', async () => {
     for (const body of [{ scope: 'all' }, { user: 'dana' }, 'nonsense']) {
       expect((await ask('POST', '/v1/revoke', { body })).body.code).toBe('not_in_sandbox')
