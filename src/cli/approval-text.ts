@@ -166,7 +166,7 @@ export function approvalTable(requests: readonly ApprovalRequest[], screen: Scre
     formatDuration((Date.parse(lapses_at) - screen.now) / 1000),
   ])
   const cells = rows.map((row) => row.map(escapeForDisplay))
-  return formatTable([HEADING, ...cells], { columns: screen.columns, flexible: [1, 2, 3, 4, 5] })
+  return formatTable([HEADING, ...cells], { columns: screen.columns, flexible: [4, 1, 2, 3, 5] })
 }
 
 /** One request in one line, to choose it by. */

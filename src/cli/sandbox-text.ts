@@ -6,9 +6,11 @@ import type { Grant } from '../protocol/grant.ts'
 import type { Sandbox } from '../protocol/sandbox.ts'
 import { shellWords } from './shell-words.ts'
 import { formatTable } from './table.ts'
+import type { View } from './view.ts'
 
 const HEADING = ['SANDBOX', 'AGENT', 'COMMAND', 'HOLDS', 'LEFT']
-const FLEXIBLE = [1, 2, 3]
+/** The command gives way first, the agent last. */
+const FLEXIBLE = [2, 3, 1]
 
 /** Sandboxes, as far as one sees them. Inside a sandbox nobody sees any. */
 export async function sandboxesOf(
@@ -21,14 +23,10 @@ export async function sandboxesOf(
   })
 }
 
-/**
- * A title and a table, behind an empty line; nothing where there are none.
- * @param now milliseconds since the epoch
- * @param columns of the terminal
- */
+/** A title and a table, behind an empty line; nothing where there are none. */
 export function sandboxLines(
   sandboxes: readonly Sandbox[],
-  { grants, now, columns }: { grants: readonly Grant[]; now: number; columns: number },
+  { grants, now, columns }: { grants: readonly Grant[] } & Pick<View, 'now' | 'columns'>,
 ): string[] {
   if (sandboxes.length === 0) return []
   const count = sandboxes.length === 1 ? '1 sandbox' : `${sandboxes.length} sandboxes`

@@ -30,6 +30,10 @@ export class Screen {
     this.#pty.kill()
   }
 
+  resize(columns: number, rows: number): void {
+    this.#pty.resize(columns, rows)
+  }
+
   type(keys: string): void {
     this.#pty.write(keys)
   }

@@ -1,13 +1,12 @@
 import type { Command } from 'commander'
 import { JitError } from '../../lib/errors.ts'
-import type { Grant } from '../../protocol/grant.ts'
-import type { Sandbox } from '../../protocol/sandbox.ts'
 import type { Deps } from '../deps.ts'
 import type { Exit } from '../program.ts'
 
 export interface GrantsOptions {
   readonly mine?: boolean
   readonly all?: boolean
+  readonly watch?: boolean
   readonly json?: boolean
 }
 
@@ -17,7 +16,8 @@ export function registerGrants(program: Command, deps: Deps, exit: Exit): void {
     .description('list live grants, requests that wait, and sandboxes')
     .option('--mine', 'my own (the default)')
     .option('--all', "everyone's, as far as policy lets you see them")
-    .option('--json', 'print one JSON object')
+    .option('--watch', 'go on and show what becomes of them, until q or Ctrl-C')
+    .option('--json', 'print one JSON object; with --watch one a line, at each change')
     .action(async (options: GrantsOptions) => exit(await runGrants(options, deps)))
 }
 
@@ -27,22 +27,22 @@ export async function runGrants(options: GrantsOptions, deps: Deps): Promise<num
   }
   const { connect } = await import('../connect.ts')
   const { client } = await connect(deps)
-  const { sandboxesOf } = await import('../sandbox-text.ts')
+  const { inventory, inventoryLines, NO_GRANTS } = await import('../inventory.ts')
   const scope = options.all ? 'all' : 'mine'
-  const [grants, sandboxes] = await Promise.all([client.grants(scope), sandboxesOf(client, scope)])
-  if (options.json) deps.io.out(JSON.stringify({ grants, sandboxes }))
-  else await print({ grants, sandboxes }, deps)
+  const json = options.json === true
+  if (options.watch) {
+    const { watchGrants } = await import('../grants-watch.ts')
+    return watchGrants({ client, scope, json, deps })
+  }
+  const { progressOn } = await import('../progress.ts')
+  const progress = progressOn(deps, { quiet: json })
+  const found = await progress.during('asking the broker', inventory(client, scope))
+  if (json) {
+    deps.io.out(JSON.stringify(found))
+    return 0
+  }
+  if (found.grants.length === 0) deps.io.note(NO_GRANTS)
+  const { viewOn } = await import('../view.ts')
+  for (const line of inventoryLines(found, viewOn(deps))) deps.io.out(line)
   return 0
-}
-
-async function print(
-  { grants, sandboxes }: { grants: readonly Grant[]; sandboxes: readonly Sandbox[] },
-  { io, clock }: Deps,
-): Promise<void> {
-  const { grantTable } = await import('../grant-text.ts')
-  const { sandboxLines } = await import('../sandbox-text.ts')
-  const view = { now: clock.now(), columns: io.outColumns }
-  if (grants.length === 0) io.note('no live grants, and no request that waits')
-  else for (const line of grantTable(grants, view)) io.out(line)
-  for (const line of sandboxLines(sandboxes, { ...view, grants })) io.out(line)
 }

@@ -28,8 +28,9 @@ export async function runShow({ id, json }: ShowOptions, deps: Deps): Promise<nu
     return 0
   }
   const { grantLines } = await import('../grant-text.ts')
+  const { viewOn } = await import('../view.ts')
   for (const grant of grants) {
-    for (const line of grantLines(grant, deps.clock.now())) deps.io.out(line)
+    for (const line of grantLines(grant, viewOn(deps))) deps.io.out(line)
   }
   return 0
 }
