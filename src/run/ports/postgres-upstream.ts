@@ -22,6 +22,8 @@ export type PostgresUpstream = Extract<Upstream, { kind: 'postgres' }>
 const CONNECT_WITHIN = 10_000
 /** Bytes of one message while a connection starts; PostgreSQL's own clients take no more of an error. */
 const MAX_MESSAGE = 64 * 1024
+/** And of all of them, which the client gets together. */
+const MAX_GREETING = 1024 * 1024
 
 /** A connection that is signed in, and what the client is to hear of it. */
 export interface SignedIn {
@@ -47,7 +49,13 @@ export async function signIn(
     const { user, database, password } = upstream
     const parameters = new Map([...session.parameters, ['user', user], ['database', database]])
     socket.write(encodeStartup(session.version, encodeParameters(parameters)))
-    const next = () => readMessage(socket, signal)
+    let size = 0
+    const next = async () => {
+      const message = await readMessage(socket, signal)
+      size += message.body.length
+      if (size > MAX_GREETING) throw new Refusal('08P01', 'the server says too much at once')
+      return message
+    }
     const answer = await authenticate({ socket, password, next })
     if (answer.at(-1)?.type === MESSAGE.error) return closing(socket, answer)
     return await untilReady({ socket, next, greeting: answer })

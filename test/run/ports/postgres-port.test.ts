@@ -142,6 +142,21 @@ describe('upstream', () => {
     expect(await said(startup())).toMatch(/^E[\s\S]*Mshop-db: /)
   })
 
+  test('that never stops talking before the sign-in is over is not listened to for long', async () => {
+    const notice = encodeMessage({ type: 'N', body: Buffer.alloc(60_000, 65) })
+    let sent = 0
+    upstream.answer = (socket) => {
+      const more = () => {
+        if (socket.destroyed) return
+        sent += notice.length
+        socket.write(notice, more)
+      }
+      more()
+    }
+    expect(await said(startup())).toContain('says too much at once')
+    expect(sent).toBeLessThan(16 * 1024 * 1024)
+  })
+
   test('is told the lease’s user and database, and the rest as the client said it', async () => {
     upstream.answer = (socket) => socket.destroy()
     await said(startup(user, [['options', '-c role=migrator']]))
