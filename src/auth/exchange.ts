@@ -87,7 +87,7 @@ function refusal(answer: HttpAnswer): JitError {
   const hint = said.hint === undefined ? {} : { hint: escapeForDisplay(said.hint) }
   return new JitError(
     codeOf(said),
-    `the broker refused the sign-in: ${escapeForDisplay(reason)}`,
+    `the broker opened no session: ${escapeForDisplay(reason)}`,
     hint,
   )
 }

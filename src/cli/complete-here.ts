@@ -1,7 +1,7 @@
 import { findRepository } from '../context/git-dir.ts'
 import { findProfileFile } from '../context/profile.ts'
 import type { Candidate, Completing } from './complete-from.ts'
-import { readConfig } from './config.ts'
+import { readSandboxProfiles } from './config.ts'
 
 /** Those of the `.jit.yaml` here, read as data: trusted or not, `jit exec` says. */
 export async function profiles({ cwd }: Completing): Promise<Candidate[]> {
@@ -14,8 +14,7 @@ export async function profiles({ cwd }: Completing): Promise<Candidate[]> {
 
 /** Those of the person's configuration. */
 export async function sandboxProfiles({ paths }: Completing): Promise<Candidate[]> {
-  const { sandbox } = await readConfig(paths)
-  return Object.entries(sandbox?.profiles ?? {}).map(([value, { domains = [] }]) => ({
+  return Object.entries(await readSandboxProfiles(paths)).map(([value, { domains = [] }]) => ({
     value,
     about: domains.join(', '),
   }))

@@ -48,15 +48,31 @@ const ClientConfig = map({
   broker: v.exactOptional(Address),
   /** Brokers that the person has agreed to, each with the issuer it had then. */
   brokers: v.exactOptional(mapOf(Address, map({ issuer: Address }))),
-  sandbox: v.exactOptional(map({ profiles: v.exactOptional(mapOf(Name, SandboxSettings)) })),
+  /** Judged where a sandbox is started: a mistake in it keeps nobody from revoking. */
+  sandbox: v.exactOptional(v.unknown()),
 })
 export type ClientConfig = v.InferOutput<typeof ClientConfig>
 
+/** The same file, as a sandbox is started by it. */
+const SandboxConfig = v.looseObject({
+  sandbox: v.exactOptional(map({ profiles: v.exactOptional(mapOf(Name, SandboxSettings)) })),
+})
+
 /**
- * The file in full, with whatever may stand in it.
+ * The file with whatever may stand in it, what is said of sandboxes unread.
  * @throws JitError `config_invalid` with file, line and what was expected
  */
 export function parseClientConfig(text: string, file: string): ClientConfig {
   const document = readDocument(text, file)
   return validateDocument(document, ClientConfig, { input: document.value })
+}
+
+/**
+ * Sandbox profiles by name.
+ * @throws JitError as {@link parseClientConfig}
+ */
+export function parseSandboxProfiles(text: string, file: string): Record<string, SandboxSettings> {
+  const document = readDocument(text, file)
+  const { sandbox } = validateDocument(document, SandboxConfig, { input: document.value ?? {} })
+  return sandbox?.profiles ?? {}
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { JitError } from '../lib/errors.ts'
 import type { Paths } from '../lib/paths.ts'
-import type { ClientConfig } from './config-document.ts'
+import type { ClientConfig, SandboxSettings } from './config-document.ts'
 
 export function configFile(paths: Paths): string {
   return join(paths.config, 'config.yaml')
@@ -16,6 +16,18 @@ export async function readConfig(paths: Paths): Promise<ClientConfig> {
   const file = configFile(paths)
   const text = await readText(file)
   return text === undefined ? {} : (readSimple(text) ?? (await parseConfig(text, file)))
+}
+
+/**
+ * The person's sandbox profiles, by name.
+ * @throws JitError `config_invalid` with file, line and what was expected
+ */
+export async function readSandboxProfiles(paths: Paths): Promise<Record<string, SandboxSettings>> {
+  const file = configFile(paths)
+  const text = await readText(file)
+  if (text === undefined || readSimple(text) || isEmpty(text)) return {}
+  const { parseSandboxProfiles } = await import('./config-document.ts')
+  return parseSandboxProfiles(text, file)
 }
 
 export async function readText(file: string): Promise<string | undefined> {
@@ -57,8 +69,11 @@ function readSimple(text: string): ClientConfig | undefined {
   return { ...(broker ? { broker } : {}), ...(open ? { brokers } : {}) }
 }
 
+/** Nothing but comments. */
+const isEmpty = (text: string): boolean => /^(?:\s*(?:#.*)?\n?)*$/.test(text)
+
 async function parseConfig(text: string, file: string): Promise<ClientConfig> {
-  if (/^(?:\s*(?:#.*)?\n?)*$/.test(text)) return {}
+  if (isEmpty(text)) return {}
   const { parseClientConfig } = await import('./config-document.ts')
   return parseClientConfig(text, file)
 }

@@ -30,7 +30,7 @@ export function sandboxReport(
       const left = formatDuration(minutes * 60)
       const parts = [`${agent} in a sandbox`, `up to ${left}`, reach(domains)]
       say(`${io.style.blue(symbols.asks)} ${parts.join(symbols.between)}`)
-      if (refused.length > 0) warn(`policy lets it reach no ${list(refused)}`)
+      if (refused.length > 0) warn(`policy doesn't permit it to reach ${list(refused)}`)
       if (leftOut.length > 0) aside(`not passed on: ${leftOut.map(escapeForDisplay).join(', ')}`)
     },
     waits({ grant, environment, task, argv, obligation }) {

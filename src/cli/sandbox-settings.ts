@@ -9,7 +9,7 @@ import { parse } from '../protocol/parse.ts'
 import { Ceiling } from '../protocol/principal.ts'
 import type { SandboxProfile } from '../sandbox/sandbox.ts'
 import type { SandboxOptions } from './commands/sandbox.ts'
-import { configFile, readConfig } from './config.ts'
+import { configFile, readSandboxProfiles } from './config.ts'
 import type { SandboxSettings } from './config-document.ts'
 import type { Deps } from './deps.ts'
 import type { SandboxLimits } from './sandbox-session.ts'
@@ -75,8 +75,7 @@ async function chosenProfile(
   { profile, command: [word = ''] }: SandboxOptions,
   { paths }: Deps,
 ): Promise<{ name: string; settings: SandboxSettings }> {
-  const { sandbox } = await readConfig(paths)
-  const profiles = sandbox?.profiles ?? {}
+  const profiles = await readSandboxProfiles(paths)
   const name = profile ?? basename(word)
   const settings = Object.hasOwn(profiles, name) ? profiles[name] : undefined
   if (settings) return { name, settings }

@@ -36,7 +36,9 @@ function createDeps(io: Terminal): Deps {
   const interrupted = interruptSignal()
   return {
     env,
-    cwd: process.cwd(),
+    get cwd() {
+      return workingDirectory()
+    },
     io,
     clock: systemClock,
     paths,
@@ -45,6 +47,18 @@ function createDeps(io: Terminal): Deps {
     openBrowser: async (url) => (await import('./browser.ts')).openInBrowser(url, env),
     atExit: new Set(),
     interrupted,
+  }
+}
+
+/** Where the command stands. @throws JitError `usage` where that has been removed: not every command needs it */
+function workingDirectory(): string {
+  try {
+    return process.cwd()
+  } catch (cause) {
+    throw new JitError('usage', 'the folder that you stand in is gone', {
+      hint: 'cd to one that is there',
+      cause,
+    })
   }
 }
 

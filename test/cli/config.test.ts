@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { configFile, readConfig } from '../../src/cli/config.ts'
+import { configFile, readConfig, readSandboxProfiles } from '../../src/cli/config.ts'
 import { rememberBroker } from '../../src/cli/config-edit.ts'
 import { pathsFrom } from '../../src/lib/paths.ts'
 
@@ -77,20 +77,16 @@ sandbox:
       ttl: 1h
     plain: {}
 `)
-  expect(await readConfig(paths())).toEqual({
-    broker: 'https://a.dev',
-    sandbox: {
-      profiles: {
-        claude: {
-          domains: ['api.anthropic.com', '*.npmjs.org', 'internal.acme.dev:8443'],
-          readable: ['~/notes', '/opt/tools'],
-          environment: ['ANTHROPIC_API_KEY'],
-          tasks: ['plan'],
-          ttl: 3600,
-        },
-        plain: {},
-      },
+  expect(await readConfig(paths())).toMatchObject({ broker: 'https://a.dev' })
+  expect(await readSandboxProfiles(paths())).toEqual({
+    claude: {
+      domains: ['api.anthropic.com', '*.npmjs.org', 'internal.acme.dev:8443'],
+      readable: ['~/notes', '/opt/tools'],
+      environment: ['ANTHROPIC_API_KEY'],
+      tasks: ['plan'],
+      ttl: 3600,
     },
+    plain: {},
   })
 })
 
@@ -99,13 +95,6 @@ test.each([
   ['# x\nbroker: nonsense\n', 2, 'expected a URL'],
   ['broker: https://a.dev\nborker: x\n', 2, "did you mean 'broker'?"],
   ['broker: https://a.dev\nshell: x\n', 2, 'expected broker, brokers, sandbox'],
-  ['sandbox: { profiles: { claude: { domain: [] } } }\n', 1, "did you mean 'domains'?"],
-  ['sandbox:\n  profiles:\n    Claude: {}\n', 3, 'a lower-case letter'],
-  ['sandbox: { profiles: { x: { domains: [https://a.dev/] } } }\n', 1, 'expected a domain'],
-  ['sandbox: { profiles: { x: { readable: [src] } } }\n', 1, 'expected an absolute path'],
-  ['sandbox: { profiles: { x: { environment: [A=1] } } }\n', 1, 'environment variable'],
-  ['sandbox: { profiles: { x: { tasks: [] } } }\n', 1, 'at least one name'],
-  ['sandbox: { profiles: { x: { ttl: soon } } }\n', 1, 'expected a duration'],
   ['brokers:\n  https://a.dev:\n    issuer: 1\n', 3, 'issuer'],
   ['broker: https://a.dev\nbroker: https://b.dev\n', 2, 'twice'],
   ['brokers:\n  https://a.dev:\n', 2, 'expected'],
@@ -119,5 +108,25 @@ test.each([
     expect(thrown).toMatchObject({ code: 'config_invalid' })
     expect(thrown.message).toContain(`${configFile(paths())}:${line}: `)
     expect(thrown.message).toContain(words)
+  },
+)
+
+test.each([
+  ['sandbox: { profiles: { claude: { domain: [] } } }\n', 1, "did you mean 'domains'?"],
+  ['sandbox:\n  profiles:\n    Claude: {}\n', 3, 'a lower-case letter'],
+  ['sandbox: { profiles: { x: { domains: [https://a.dev/] } } }\n', 1, 'expected a domain'],
+  ['sandbox: { profiles: { x: { readable: [src] } } }\n', 1, 'expected an absolute path'],
+  ['sandbox: { profiles: { x: { environment: [A=1] } } }\n', 1, 'environment variable'],
+  ['sandbox: { profiles: { x: { tasks: [] } } }\n', 1, 'at least one name'],
+  ['sandbox: { profiles: { x: { ttl: soon } } }\n', 1, 'expected a duration'],
+])(
+  'a mistake in a sandbox profile (%j) stops who starts a sandbox, and nobody else',
+  async (text, line, words) => {
+    await write(text)
+    const thrown = await readSandboxProfiles(paths()).catch((error) => error)
+    expect(thrown).toMatchObject({ code: 'config_invalid' })
+    expect(thrown.message).toContain(`${configFile(paths())}:${line}: `)
+    expect(thrown.message).toContain(words)
+    await expect(readConfig(paths())).resolves.toBeDefined()
   },
 )

@@ -28,6 +28,19 @@ describe('a command line', () => {
     expect(stdout).toMatch(/^Usage: jit policy test /)
   })
 
+  test('in a folder that is gone one that needs it says so, and no other minds', () => {
+    const gone = (...args: string[]) => {
+      const script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+      const words = ['-c', script, 'sh', process.execPath, JIT, ...args]
+      return spawnSync('sh', words, { cwd: home.directory, env: home.env, encoding: 'utf8' })
+    }
+    expect(gone('exec', '--env', 'dev', '--task', 'plan', '--', 'true')).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('jit: error: the folder that you stand in is gone'),
+    })
+    expect(gone('grants').stderr).toContain('not signed in')
+  })
+
   test('--version prints the version alone', async () => {
     expect(await home.run(['--version'])).toMatchObject({ code: 0, stdout: '0.1.0\n', stderr: '' })
   })

@@ -41,7 +41,7 @@ describe('a sandbox tells', () => {
     started({ ...SANDBOX, domains: [] }, [])
     expect(lines).toEqual([
       '● claude in a sandbox · up to 2h · reaches api.anthropic.com',
-      'jit: warning: policy lets it reach no evil.test',
+      "jit: warning: policy doesn't permit it to reach evil.test",
       '  not passed on: AWS_PROFILE, GITHUB_TOKEN',
       '● claude in a sandbox · up to 2h · no network',
     ])

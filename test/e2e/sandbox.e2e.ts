@@ -200,7 +200,7 @@ describe.skipIf(SKIPPED)(
       expect(stdout).toContain('secret: of-the-person')
       expect(stdout).toContain('jit: error: ')
       expect(stderr).toContain('reaches registry.npmjs.org')
-      expect(stderr).toContain('policy lets it reach no evil.test')
+      expect(stderr).toContain("policy doesn't permit it to reach evil.test")
       expect(stderr).toContain('out of its reach: evil.test:80')
       expect((await stage.recorded()).map(({ event }) => event)).toContain('sandbox.refused')
     })

@@ -44,7 +44,7 @@ export function refuseUpgrade(socket: Duplex, { status, body }: HttpAnswer): voi
 
 /** What isn't on the list of what may be asked from inside. */
 export function notInSandbox(what: string): JitError {
-  return new JitError('not_in_sandbox', `${what}: not from inside a sandbox`, {
+  return new JitError('not_in_sandbox', `not open inside a sandbox: ${what}`, {
     hint: 'the person does that, outside',
   })
 }
