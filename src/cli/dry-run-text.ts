@@ -59,7 +59,8 @@ export function dryRunLines({ foretold, details, child }: Tried, between: string
 
 function saidRows({ claimed, command, reason, ticket, labels, break_glass }: AuthorizationDetails) {
   const { repository, branch, commit, dirty } = claimed
-  const where = [branch ? `${repository}@${branch}` : repository, commit.slice(0, 12)]
+  const at = [repository, branch].filter((part) => part !== '').join('@')
+  const where = [at, commit.slice(0, 12)]
   const labelled = Object.entries(labels).map(([name, value]) => `${name}=${value}`)
   const rows: readonly (readonly [string, string])[] = [
     ['from', [...where, dirty ? 'with changes' : ''].filter((part) => part !== '').join(' ')],
