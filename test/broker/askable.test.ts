@@ -186,7 +186,9 @@ describe('POST /v1/policy/explain', () => {
     const { body } = await explain(dev, request({ environment: 'prod', targets: [] }))
     expect(parse(RequestExplanation, body, { what: 'explanation' })).toMatchObject({
       ...{ environment: 'prod', tier: 'production', task: 'deploy', ttl: 900 },
-      targets: [{ name: 'vault', delivery: 'env', variables: ['FAKE_SECRET'], unset: [] }],
+      targets: [
+        { name: 'vault', delivery: 'env', variables: ['FAKE_SECRET'], unset: ['FAKE_PROFILE'] },
+      ],
       today: {
         decision: 'obligation',
         obligation: { approvals: [{ group: 'oncall', people: 1 }] },

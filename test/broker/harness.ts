@@ -56,6 +56,10 @@ export class FakeTarget implements Target {
     this.name = name
   }
 
+  unset(): readonly string[] {
+    return ['FAKE_PROFILE']
+  }
+
   rights(task: string): readonly string[] {
     return [`fake-${task}`]
   }
@@ -70,7 +74,7 @@ export class FakeTarget implements Target {
     this.handles.add(lease.handle)
     await this.afterMint(lease)
     const secret = `secret-of-${lease.handle}`
-    const unset = ['FAKE_PROFILE']
+    const unset = this.unset()
     const credential =
       lease.delivery === 'env'
         ? { values: { secret }, env: { FAKE_SECRET: secret }, unset }
