@@ -11,14 +11,20 @@ export async function readExactly(
   bytes: number,
   signal: AbortSignal,
 ): Promise<Buffer> {
-  if (bytes === 0) return Buffer.alloc(0)
-  for (;;) {
+  const parts: Buffer[] = []
+  let missing = bytes
+  while (missing > 0) {
     signal.throwIfAborted()
-    const chunk: Buffer | null = stream.destroyed ? null : stream.read(bytes)
-    if (chunk?.length === bytes) return chunk
-    if (chunk || stream.readableEnded || stream.destroyed) throw new Refusal('08006', 'closed')
-    await readable(stream, signal)
+    // All that is there: left in it, it would be said to be readable again and again, and nothing else be done.
+    const chunk: Buffer | null = stream.destroyed ? null : stream.read()
+    if (chunk) {
+      parts.push(chunk.subarray(0, missing))
+      if (chunk.length > missing) stream.unshift(chunk.subarray(missing))
+      missing -= Math.min(missing, chunk.length)
+    } else if (stream.readableEnded || stream.destroyed) throw new Refusal('08006', 'closed')
+    else await readable(stream, signal)
   }
+  return Buffer.concat(parts)
 }
 
 async function readable(stream: Duplex, signal: AbortSignal): Promise<void> {
