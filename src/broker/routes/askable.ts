@@ -19,7 +19,12 @@ const Question = v.strictObject({
   branch: v.optional(branch, ''),
   commit: v.optional(commit, ''),
   environment: v.exactOptional(Name),
-  all: v.exactOptional(v.pipe(v.literal('true', 'expected true'), v.transform(() => true))),
+  all: v.exactOptional(
+    v.pipe(
+      v.literal('true', 'expected true'),
+      v.transform(() => true),
+    ),
+  ),
 })
 
 /** What may be asked for, and what would come of a request: nothing is minted, nothing recorded. */
