@@ -11,7 +11,7 @@ import { outsideCeiling } from './ceiling.ts'
 import type { BrokerConfig } from './config/config.ts'
 import { checkDeliveries, deliveryOf, isProxied } from './deliveries.ts'
 import type { Fleet } from './fleet.ts'
-import { CEILING_HINT, DENIED_HINT, PROXY_HINT } from './grant-errors.ts'
+import { CEILING_HINT, DENIED_HINT, PROXY_HINT, type Sayable, sayingHint } from './grant-errors.ts'
 import type { Policies } from './policies.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
@@ -30,6 +30,9 @@ export interface TargetDecision {
 export interface TargetDenial extends TargetDecision {
   readonly decision: Extract<Decision, { effect: 'deny' }>
 }
+
+/** Stands for whatever somebody would say. */
+const SAID_SOMETHING = '…'
 
 /** What is known of a request beside what its client says. */
 export interface Evidence {
@@ -50,6 +53,8 @@ export type Assessment = { readonly decisions: readonly TargetDecision[] } & (
       readonly outside?: string
       /** Whether it would be permitted where a proxy uses the credentials in the command's place. */
       readonly byProxy?: boolean
+      /** What would help if it were said, whatever it is. */
+      readonly unsaid?: readonly Sayable[]
     }
   /** It would permit with this; `wantedBy`: ids of the policies that say so. */
   | {
@@ -129,7 +134,8 @@ export class Decider {
     const obligation = findObligation({ ...this.#config, permits })
     if (!obligation) {
       const byProxy = this.#permitsByProxy(asker, request, evidence)
-      return { kind: 'denied', decisions, denials, byProxy }
+      const unsaid = this.#unsaid(asker, request, evidence)
+      return { kind: 'denied', decisions, denials, byProxy, unsaid }
     }
     const forbidding = denials.flatMap(({ decision }) => decision.policies)
     // Where none forbids, those that would permit want it.
@@ -152,6 +158,23 @@ export class Decider {
     return this.#questions(asker, other, evidence)
       .flatMap(({ decisions }) => decisions)
       .every(({ decision }) => decision.effect === 'permit')
+  }
+
+  /** What of a request was left empty, and keeps it from being permitted, at once or after what else policy wants. */
+  #unsaid(asker: Asker, request: ResolvedRequest, evidence: Evidence): readonly Sayable[] {
+    const empty = (['reason', 'ticket'] as const).filter((name) => request.context[name] === '')
+    const some = empty.filter((name) => this.current.reads(`context.${name}`))
+    const tries = some.length === 2 ? [...some.map((name) => [name]), some] : [some]
+    const helps = (names: readonly Sayable[]) => {
+      const said = Object.fromEntries(names.map((name) => [name, SAID_SOMETHING]))
+      const other = { ...request, context: { ...request.context, ...said } }
+      const open = this.#questions(asker, other, evidence).flatMap(({ decisions }) => decisions)
+      const permits = (hypothesis: Hypothesis) => open.every((one) => one.permits(hypothesis))
+      return (
+        permits({ approvals: [] }) || findObligation({ ...this.#config, permits }) !== undefined
+      )
+    }
+    return tries.find((names) => names.length > 0 && helps(names)) ?? []
   }
 
   /** One question a target, and for an agent its owner's as well: each with its answer, and under a hypothesis. */
@@ -193,7 +216,7 @@ export class Decider {
   /** A denial in words, and what can be done about it; targets that were denied for the same reason in one breath. */
   explain(
     { task, environment }: ResolvedRequest,
-    { denials, outside, byProxy }: Extract<Assessment, { kind: 'denied' }>,
+    { denials, outside, byProxy, unsaid = [] }: Extract<Assessment, { kind: 'denied' }>,
   ) {
     if (outside) return { message: outside, policies: [], hint: CEILING_HINT }
     const alike = Map.groupBy(denials, ({ decision }) => JSON.stringify(decision))
@@ -203,7 +226,8 @@ export class Decider {
       return group[0] ? describeDenial(group[0].decision, { subject, policies: this.current }) : ''
     })
     const policies = [...new Set(denials.flatMap(({ decision }) => decision.policies))]
-    const hint = byProxy ? PROXY_HINT : DENIED_HINT
+    const otherwise = byProxy ? PROXY_HINT : DENIED_HINT
+    const hint = unsaid.length > 0 ? sayingHint(unsaid) : otherwise
     return { message: words.join('; '), policies, hint }
   }
 

@@ -12,6 +12,15 @@ export const PROXY_HINT =
 export const CEILING_HINT =
   'only your owner can give you more, by handing a session on anew; or ask for less'
 
+/** What a request may say for itself, and the flag that says it. */
+const SAID = { reason: '--reason', ticket: '--ticket' } as const
+export type Sayable = keyof typeof SAID
+
+/** Of a denial that stands only as long as nothing is said. */
+export function sayingHint(unsaid: readonly Sayable[]): string {
+  return `policy wants to be told: ask again with ${unsaid.map((name) => SAID[name]).join(' and ')}`
+}
+
 /** Policy says no, whatever was got first, or the session's ceiling does. */
 export function requestDenied({
   message,

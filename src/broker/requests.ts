@@ -42,6 +42,17 @@ function unknown(what: string, name: string, known: readonly string[]): JitError
   })
 }
 
+/** Where else there is the task; where there is none, what there is here. */
+function elsewhereHint({ environment, task }: AuthorizationDetails, fleet: Fleet): string {
+  const members = fleet.members()
+  const able = members.filter(({ target }) => target.tasks.has(task))
+  const where = [...new Set(able.map(({ config }) => config.environment))].sort()
+  if (where.length > 0) return `there is: --env ${where.join(', --env ')}`
+  const here = members.filter(({ config }) => config.environment === environment)
+  const tasks = new Set(here.flatMap(({ target }) => [...target.tasks]))
+  return `tasks there: ${[...tasks].sort().join(', ') || 'none'}`
+}
+
 function resolveTargets(details: AuthorizationDetails, fleet: Fleet): FleetMember[] {
   const { environment, task } = details
   const here = fleet.members().filter(({ config }) => config.environment === environment)
@@ -49,13 +60,18 @@ function resolveTargets(details: AuthorizationDetails, fleet: Fleet): FleetMembe
   const names = details.targets
   if (names.length === 0) {
     if (able.length > 0) return able
-    throw new JitError('request_invalid', `no target in '${environment}' has the task '${task}'`)
+    throw new JitError('request_invalid', `no target in '${environment}' has the task '${task}'`, {
+      hint: elsewhereHint(details, fleet),
+    })
   }
   return [...new Set(names)].map((name) => {
     const member = able.find(({ target }) => target.name === name)
     if (member) return member
     if (here.some(({ target }) => target.name === name)) {
-      throw new JitError('request_invalid', `target '${name}' has no task '${task}'`)
+      const { tasks } = here.find(({ target }) => target.name === name)?.target ?? {}
+      throw new JitError('request_invalid', `target '${name}' has no task '${task}'`, {
+        hint: `it has: ${[...(tasks ?? [])].sort().join(', ') || 'none'}`,
+      })
     }
     const known = able.map(({ target }) => target.name)
     throw unknown(`target '${name}' in '${environment}'`, name, known)

@@ -102,6 +102,22 @@ export function tellApproved({ subject, state, obligation }: ApprovalRequest, de
 }
 
 /**
+ * Before a person reads all of it: one's own is somebody else's to decide on.
+ * @throws JitError `denied`, `not_found`
+ */
+async function ofSomebodyElse(id: string, client: BrokerClient): Promise<ApprovalRequest> {
+  const [request, who] = await Promise.all([
+    client.approval(id),
+    // Whatever is wrong with this shows at the decision.
+    client.whoami().catch(() => undefined),
+  ])
+  if (who?.principal.id !== request.subject.principal.id) return request
+  throw new JitError('denied', 'you asked for it: somebody else has to decide on it', {
+    hint: `jit revoke ${id} takes it back; it waits for ${obligationText(request.obligation)}`,
+  })
+}
+
+/**
  * The request that an id names, or that is chosen from those that wait for this person.
  * @returns nothing where none waits
  * @throws JitError `not_found`; `usage` without an id where nobody can be asked
@@ -110,7 +126,7 @@ export async function chosenRequest(
   id: string | undefined,
   { client, deps, verb }: { client: BrokerClient; deps: Deps; verb: string },
 ): Promise<ApprovalRequest | undefined> {
-  if (id !== undefined) return client.approval(id)
+  if (id !== undefined) return ofSomebodyElse(id, client)
   const flag = `the id of the request, like: jit ${verb} g_…`
   if (!deps.io.interactive) {
     throw new JitError('usage', 'there is no terminal to choose on', { hint: `give ${flag}` })

@@ -5,6 +5,7 @@ import type { ClaimedContext } from '../protocol/request.ts'
 import type { Finished, Progress, Stopped } from '../run/elevated.ts'
 import { GRANT_VARIABLE } from '../run/environment.ts'
 import type { Deps } from './deps.ts'
+import { progressOn } from './progress.ts'
 import { formatTime, receiptText } from './receipt-text.ts'
 import { symbolsFor } from './symbols.ts'
 import { type PrintLine, waitingReport } from './waiting-report.ts'
@@ -35,9 +36,22 @@ export function elevationReport(
   }
   const warn = (text: string) => io.note(`jit: ${io.style.yellow('warning')}: ${text}`)
   const say: PrintLine = quiet ? () => {} : line
+  const progress = progressOn({ io, env, clock }, { quiet })
+  const waits = waitingReport({ io, env, clock }, { say, quiet })
+  progress.begin('asking the broker')
   return {
-    ...waitingReport({ io, env, clock }, { say, quiet }),
-    requested: (requested) =>
+    ...waits,
+    pending(pending) {
+      // From here on there is a line for what is waited for.
+      progress.end()
+      waits.pending(pending)
+    },
+    waited() {
+      progress.end()
+      waits.waited()
+    },
+    requested(requested) {
+      progress.end()
       say(
         io.style.blue(symbols.asks),
         titleOf(requested, claimed, symbols.between),
@@ -46,7 +60,13 @@ export function elevationReport(
           formatDuration(requested.ttl),
           ...(outer ? [`within ${escapeForDisplay(outer)}`] : []),
         ].join(symbols.between),
-      ),
+      )
+      progress.begin(`getting credentials for ${requested.targets.join(', ')}`)
+    },
+    approved(approved) {
+      waits.approved(approved)
+      progress.begin('getting credentials')
+    },
     granted: ({ grant, expires_at, credentials }) =>
       say(
         io.style.green(symbols.done),

@@ -1,4 +1,5 @@
 import { answerOf } from './answer.ts'
+import { attributesOfPolicy } from './attributes.ts'
 import { reachedBy } from './domain.ts'
 import { domainsIn } from './literals.ts'
 import type { ParsedPolicy } from './parsed.ts'
@@ -40,6 +41,7 @@ export class PolicySet {
   readonly #builtIn: PolicyTexts
   /** Those that some policy names. */
   readonly #domains: ReadonlySet<string>
+  #read: ReadonlySet<string> | undefined
 
   /** Of checked policies only: `loadPolicies` makes it. */
   constructor(checked: {
@@ -59,6 +61,16 @@ export class PolicySet {
     this.#tasks = new TaskPolicies(checked.tasks, { vocabulary: checked.vocabulary })
     this.#builtIn = textsById(checked.builtIn)
     this.#domains = new Set(checked.builtIn.flatMap(({ json }) => domainsIn(json)))
+  }
+
+  /** Whether any policy on tasks reads an attribute, by its path: `context.reason`. */
+  reads(path: string): boolean {
+    this.#read ??= new Set(
+      this.policies
+        .filter(({ on }) => on === 'tasks')
+        .flatMap(({ json }) => [...attributesOfPolicy(json)]),
+    )
+    return this.#read.has(path)
   }
 
   /** May this principal do this task at this target, now and in this context? Never throws. */

@@ -174,6 +174,25 @@ describe('jit approve in a script', () => {
     expect(calls('/approve')).toHaveLength(1)
   })
 
+  test('what I asked for myself is not mine to approve: said before I am asked', async () => {
+    const { http } = broker.behaviour
+    const { principal } = approvalRequest('g_1').subject
+    broker.behaviour.http = (call) => {
+      const session_expires_at = new Date(Date.now() + 3_600_000).toISOString()
+      const who = {
+        principal: { ...principal, groups: [] },
+        broker: broker.url,
+        session_expires_at,
+      }
+      return call.route === 'GET /v1/whoami' ? { body: who } : http?.(call)
+    }
+    const { code, stderr } = await home.run(['approve', 'g_1', '--yes'])
+    expect(code).toBe(3)
+    expect(stderr).toContain('error: you asked for it: somebody else has to decide on it')
+    expect(stderr).toContain('hint: jit revoke g_1 takes it back; it waits for platform-oncall')
+    expect(calls('/approve')).toEqual([])
+  })
+
   test('who may not approve is told so with 3', async () => {
     verdict = () => refusal('denied', 403, 'you may not approve your own request')
     expect(await home.run(['approve', 'g_1', '--yes'])).toMatchObject({ code: 3 })

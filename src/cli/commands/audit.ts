@@ -27,7 +27,13 @@ export async function runAudit(options: AuditOptions, deps: Deps): Promise<numbe
   const { readLog } = await import('../../client/audit-log.ts')
   const { client, broker } = await connect(deps)
   const log = readLog((after) => client.audit(after).catch(withHint))
-  if (options.verify) return reportVerification(await verify(broker, { log, deps }), options, deps)
+  if (options.verify) {
+    const { progressOn } = await import('../progress.ts')
+    const verifying = verify(broker, { log, deps })
+    const progress = progressOn(deps, { quiet: options.json })
+    const verification = await progress.during('reading and checking the log', verifying)
+    return reportVerification(verification, options, deps)
+  }
   const print = options.json ? JSON.stringify : await tableOf(deps)
   for await (const entry of log) deps.io.out(print(entry))
   return EXIT.ok

@@ -54,7 +54,10 @@ export async function runRevoke(options: RevokeOptions, deps: Deps): Promise<num
   const { connect } = await import('../connect.ts')
   const { rememberSeen } = await import('../../client/seen.ts')
   const { client, broker } = await connect(deps)
-  const { revoked, offboarded, failure } = await revoke(client, options)
+  const { progressOn } = await import('../progress.ts')
+  const progress = progressOn(deps, { quiet: options.json })
+  const what = ids.length > 0 ? `revoking ${ids.map(escapeForDisplay).join(', ')}` : 'revoking'
+  const { revoked, offboarded, failure } = await progress.during(what, revoke(client, options))
   if (options.json && offboarded) deps.io.out(JSON.stringify(offboarded))
   else for (const one of revoked) await report(one, { json: options.json === true, deps })
   for (const one of revoked) {

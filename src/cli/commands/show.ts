@@ -22,7 +22,9 @@ export function registerShow(program: Command, deps: Deps, exit: Exit): void {
 export async function runShow({ id, json }: ShowOptions, deps: Deps): Promise<number> {
   const { connect } = await import('../connect.ts')
   const { client } = await connect(deps)
-  const { grants } = await client.grant(id)
+  const { progressOn } = await import('../progress.ts')
+  const progress = progressOn(deps, { quiet: json })
+  const { grants } = await progress.during('asking the broker', client.grant(id))
   if (json) {
     deps.io.out(JSON.stringify({ grants }))
     return 0
