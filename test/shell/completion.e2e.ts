@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -10,6 +10,9 @@ beforeAll(() => {
   home = new ShellHome()
 })
 afterAll(() => home[Symbol.dispose]())
+
+/** The prompt that a shell shows once it reads keys as they come. */
+const READY = /now> /
 
 /** What Tab offers in each shell for a command line as it was typed so far. */
 const OFFERED: readonly [line: string, offered: readonly string[]][] = [
@@ -80,13 +83,12 @@ describe.skipIf(skippedIn('bash'))('in bash', () => {
   )
 
   test('a real Tab lists grants with what they are, and evaluates none of it', async () => {
-    const screen = new Screen(home, ['bash', '--norc', '--noprofile', '-i'])
-    screen.type(`bind 'set bell-style none'; source ${script}; echo rea''dy\n`)
-    await screen.shows(/^ready/m)
-    screen.type('jit show \t\t\t')
+    const setup = `bind 'set show-all-if-ambiguous on'; source ${script}; PS1='now> '`
+    writeFileSync(join(home.directory, 'rc'), setup)
+    const screen = new Screen(home, ['bash', '--noprofile', '--rcfile', 'rc', '-i'])
+    await screen.shows(READY)
+    screen.type('jit show \t')
     await screen.shows(/g_02 {2}plan in dev/)
-    screen.type('2\t')
-    await screen.shows(/g_0.*2/)
     screen.close()
     await screen.ended
     expect(stripVTControlCharacters(screen.text)).toContain('g_01  $(touch pwned)')
@@ -123,17 +125,17 @@ describe.skipIf(skippedIn('zsh'))('in zsh', () => {
   let screen: Screen
 
   beforeAll(async () => {
-    screen = new Screen(home, ['zsh', '-f', '-i'])
-    // What a key does is over when the next one is read: ^X says what is typed by then.
+    // What a key does is over when the next one is read: ^G says what is typed by then.
     const setup = [
       `fpath=(${COMPLETIONS} $fpath)`,
       'autoload -Uz compinit && compinit -D -u',
-      'said() { print -r -- "<<$BUFFER>>"; BUFFER= }; zle -N said; bindkey "^X" said',
+      'said() { print -r -- "<<$BUFFER>>"; BUFFER= }; zle -N said; bindkey "^G" said',
       'LISTMAX=1000; unsetopt beep; setopt list_rows_first no_auto_menu',
-      'print rea""dy',
+      "PS1='now> '",
     ]
-    screen.type(`${setup.join('; ')}\n`)
-    await screen.shows(/^ready/m)
+    writeFileSync(join(home.directory, '.zshrc'), setup.join('\n'))
+    screen = new Screen(home, ['zsh', '-d', '-i'])
+    await screen.shows(READY)
   })
   afterAll(async () => {
     screen.close()
@@ -143,7 +145,7 @@ describe.skipIf(skippedIn('zsh'))('in zsh', () => {
   /** What the line is after these keys, and all that was shown meanwhile. */
   async function completed(line: string, keys = '\t'): Promise<{ line: string; shown: string }> {
     screen.text = ''
-    screen.type(`${line}${keys}\u0018`)
+    screen.type(`${line}${keys}\u0007`)
     await screen.shows(/<<[^"]*>>/)
     const shown = stripVTControlCharacters(screen.text)
     return { line: /<<(.*)>>/.exec(shown)?.[1]?.trimEnd() ?? '', shown }
