@@ -89,7 +89,7 @@ describe.skipIf(skippedIn('bash'))('in bash', () => {
     await screen.shows(READY)
     screen.type('jit show \t')
     await screen.shows(/g_02 {2}plan in dev/)
-    screen.close()
+    screen.type('\u0015exit\n')
     await screen.ended
     expect(stripVTControlCharacters(screen.text)).toContain('g_01  $(touch pwned)')
     expect(stripVTControlCharacters(screen.text)).not.toContain('trouble')
@@ -138,7 +138,7 @@ describe.skipIf(skippedIn('zsh'))('in zsh', () => {
     await screen.shows(READY)
   })
   afterAll(async () => {
-    screen.close()
+    screen.type('\u0015exit\n')
     await screen.ended
   })
 
