@@ -2,6 +2,8 @@ import { formatDuration, parseDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import { nearest } from '../lib/nearest.ts'
 import type { Askable, AskableEnvironment, AskableTask } from '../protocol/askable.ts'
+import { parse } from '../protocol/parse.ts'
+import { Name } from '../protocol/values.ts'
 import { answerText } from './answer-text.ts'
 import type { InitOptions } from './commands/init.ts'
 import type { Deps } from './deps.ts'
@@ -165,12 +167,28 @@ async function commandsOf(
 async function nameOf(
   { environment, task }: { environment: string; task: string },
   { options, asks, taken }: Making,
-  { prompt }: Deps,
+  { prompt, io }: Deps,
 ): Promise<string> {
-  if (options.name !== undefined) return options.name
+  if (options.name !== undefined) return freeName(options.name, taken)
   const usual = taken.includes(task) ? `${task}-${environment}` : task
   if (!asks) return usual
-  return prompt.input({ message: 'what is it called?', default: usual, flag: '--name' })
+  for (;;) {
+    const question = { message: 'what is it called?', default: usual, flag: '--name' }
+    try {
+      return freeName(await prompt.input(question), taken)
+    } catch (thrown) {
+      const { code, message } = JitError.from(thrown)
+      if (code !== 'usage') throw thrown
+      io.note(message)
+    }
+  }
+}
+
+/** @throws JitError `usage` for what isn't a name, or is another profile's */
+function freeName(text: string, taken: readonly string[]): string {
+  const name = parse(Name, text, { what: `'${text}'`, code: 'usage' })
+  if (!taken.includes(name)) return name
+  throw new JitError('usage', `there are two profiles called '${name}'`)
 }
 
 function named<T extends { readonly name: string }>(

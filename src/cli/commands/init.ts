@@ -68,9 +68,6 @@ async function profilesFor(making: Omit<Making, 'taken'>, deps: Deps): Promise<N
     // Flags describe the first one.
     const options = profiles.length === 0 ? making.options : {}
     const made = await newProfile({ ...making, options, taken }, deps)
-    if (taken.includes(made.name)) {
-      throw new JitError('usage', `there are two profiles called '${made.name}'`)
-    }
     profiles.push(made)
     const again = { message: 'another profile?', default: false, flag: '--yes' }
     if (!making.asks || !(await deps.prompt.confirm(again))) return profiles

@@ -68,6 +68,18 @@ profiles:
     expect(person.notes.at(-1)).toBe('  use it: jit exec ship -- terraform apply')
   })
 
+  test('asks again for a name that is none, or taken, and keeps the other answers', async () => {
+    const dev = ['dev', '5m', '-']
+    const answers = [...dev, 'de ploy', 'ship', true, ...dev, 'ship', 'look', false, false]
+    person = await AtWork.at(broker, { answers })
+    expect(await init()).toBe(0)
+    expect(Object.keys(await written())).toEqual(['ship', 'look'])
+    expect(person.notes.slice(0, 2)).toEqual([
+      "'de ploy': expected a name: a lower-case letter, then up to 62 of a-z 0-9 _ -",
+      "there are two profiles called 'ship'",
+    ])
+  })
+
   test('takes flags and what is usual where nobody is asked, with suggestions as a comment', async () => {
     person = await AtWork.at(broker)
     person.write('package.json', '{"scripts":{"deploy:prod":"x","test":"y","a b":"z"}}')
