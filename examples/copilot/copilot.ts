@@ -16,7 +16,7 @@ const NAME = 'example-copilot'
 const [jit = 'jit', ...rest] = process.argv.slice(2)
 
 const psql = (sql: string) => ['psql', '-XqAtc', sql]
-const say = (what: string, text: string) => console.log(`${what}: ${text.trim()}`)
+const say = (what: string, text: string) => process.stdout.write(`${what}: ${text.trim()}\n`)
 
 const client = new Client({ name: NAME, version: '1.0.0' })
 await client.connect(new StdioClientTransport({ command: jit, args: [...rest, 'mcp'], env: own() }))
