@@ -46,7 +46,8 @@ export function readCachedAskable(
 ): Askable | undefined {
   const path = fileOf(paths, key)
   try {
-    const age = Date.now() - statSync(path).mtimeMs
+    // The file's time is finer than the clock's.
+    const age = Date.now() - Math.floor(statSync(path).mtimeMs)
     if (age < 0 || age > FRESH_MS) return undefined
     return parseJson(Askable, readFileSync(path, 'utf8'), { what: path })
   } catch {

@@ -17,7 +17,19 @@ const POLICIES = `
 when { principal in Group::"releases" && context.repository == "github.com/acme/shop"
        && context.branch == "main" && context.commit == "${COMMIT}" };
 `
-const PLAN = ['exec', '--env', 'dev', '--task', 'plan', '--', 'sh', '-c', 'printf %s "$API_TOKEN"']
+const PLAN = [
+  'exec',
+  '--mask',
+  'never',
+  '--env',
+  'dev',
+  '--task',
+  'plan',
+  '--',
+  'sh',
+  '-c',
+  'printf %s "$API_TOKEN"',
+]
 
 let directory: string
 let keys: Server
