@@ -11,6 +11,9 @@ import { pathsFrom } from '../../src/lib/paths.ts'
 
 export const JIT = resolve(import.meta.dirname, '../../bin/jit.js')
 
+/** Code that is compiled once for all homes: each would start with none. */
+const COMPILED = { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? '' }
+
 export interface Ended {
   readonly code: number | null
   readonly signal: string | null
@@ -31,6 +34,7 @@ export class Home implements Disposable {
       XDG_RUNTIME_DIR: join(this.directory, 'run'),
       JIT_KEYSTORE: 'file',
       LANG: 'C.UTF-8',
+      ...COMPILED,
     }
   }
 
