@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /** One process, told from a later one of the same number by when it started. */
 export interface Process {
@@ -58,17 +58,37 @@ function depth(): number {
   return levels
 }
 
-/** By the numbers of this namespace (pid_namespaces(7)); those of outer ones have none in it. */
+/** By the numbers of this namespace (pid_namespaces(7)); of others beside or around it there are none. */
 function asKillSees(all: readonly Process[]): Process[] {
   const pids = new Map<number, number>()
+  const within = withinNamespace(all)
   for (const { entry } of all) {
-    const pid = numbersOf(entry)[depth() - 1]
+    const pid = within.has(entry) ? numbersOf(entry)[depth() - 1] : undefined
     if (pid !== undefined) pids.set(entry, pid)
   }
   return all.flatMap((one) => {
     const pid = pids.get(one.entry)
     return pid === undefined ? [] : [{ ...one, pid, parent: pids.get(one.parent) ?? 0 }]
   })
+}
+
+/** Those of this PID namespace, and of the ones that were made in it. */
+function withinNamespace(all: readonly Process[]): Set<number> {
+  const own = namespaceOf('self')
+  const within = new Set(all.map(({ entry }) => entry).filter((one) => namespaceOf(one) === own))
+  for (let before = -1; before !== within.size; ) {
+    before = within.size
+    for (const { entry, parent } of all) if (within.has(parent)) within.add(entry)
+  }
+  return within
+}
+
+function namespaceOf(entry: number | 'self'): string | undefined {
+  try {
+    return readlinkSync(`/proc/${entry}/ns/pid`)
+  } catch {
+    return undefined
+  }
 }
 
 /** proc_pid_status(5): `NSpid` has its number in each namespace, that of /proc first and its own last. */
