@@ -35,7 +35,7 @@ test('bash reads back what was written, whatever it is', () => {
         .split('\0')
       expect(read).toEqual(['x', ...words, ''])
     }),
-    { numRuns: 60 },
+    { numRuns: 25 },
   )
 })
 
