@@ -1,4 +1,7 @@
-import { defineConfig } from 'vitest/config'
+import { configDefaults, defineConfig } from 'vitest/config'
+
+/** Milliseconds: what is polled for comes at last, on a machine that does much else as well. */
+const expect = { poll: { timeout: 15_000 } }
 
 export default defineConfig({
   test: {
@@ -11,10 +14,24 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, 'test/cluster/**'],
           environment: 'node',
+          expect,
           // A process for each file costs as much again as its tests.
           isolate: false,
-          testTimeout: 20_000,
+          testTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: 'postgres',
+          globalSetup: ['test/servers/store-server.ts'],
+          include: ['test/broker/**/*.test.ts', 'test/cluster/**/*.test.ts'],
+          environment: 'node',
+          expect,
+          isolate: false,
+          testTimeout: 90_000,
+          hookTimeout: 30_000,
         },
       },
       {
@@ -23,8 +40,42 @@ export default defineConfig({
           globalSetup: ['test/build.ts'],
           include: ['test/**/*.e2e.ts'],
           environment: 'node',
+          expect,
           testTimeout: 60_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'faults',
+          globalSetup: ['test/build.ts', 'test/servers/store-server.ts'],
+          include: ['test/faults/*.fault.ts'],
+          environment: 'node',
+          expect,
+          // With `--runs` a case takes as long as it is told to.
+          testTimeout: 0,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'hostile',
+          globalSetup: ['test/build.ts'],
+          include: ['test/**/*.hostile.ts'],
+          environment: 'node',
+          expect,
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'fuzz',
+          include: ['test/**/*.fuzz.ts'],
+          environment: 'node',
+          expect,
+          // As long as `--runs` wants; what never ends is ended by test/fuzz/property.ts.
+          testTimeout: 0,
         },
       },
     ],

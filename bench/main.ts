@@ -96,7 +96,6 @@ async function cycles(stage: Stage, atOnce: number): Promise<Figure[]> {
   const broker = (await runLoad(LOADS.lifeline, { args, env: stage.env })) as LoadResult
   const env = { ...stage.env, BENCH_POSTGRES_URL: stage.postgres }
   const floor = (await runLoad(LOADS.sql, { args, env })) as LoadResult
-  const rate = ({ cycles, elapsed }: LoadResult) => (cycles.length / elapsed) * 1000
   const of = (share: number, budget?: number): Figure => ({
     what: `cycle, ${atOnce} at once, p${share * 100}`,
     unit: 'ms',
@@ -117,6 +116,35 @@ async function cycles(stage: Stage, atOnce: number): Promise<Figure[]> {
     of(0.5, atOnce === 1 ? CYCLE_MS : undefined),
     of(0.99),
   ]
+}
+
+/** What it costs that several brokers can share a ledger: one of them, beside one whose ledger is a file. */
+async function sharedCycles(stage: Stage): Promise<Figure[]> {
+  const args = ['8', String(LOAD_MS)]
+  const env = await stage.overPostgres()
+  const shared = (await runLoad(LOADS.lifeline, { args, env })) as LoadResult
+  const alone = (await runLoad(LOADS.lifeline, { args, env: stage.env })) as LoadResult
+  const floorIs = 'over SQLite'
+  return [
+    {
+      what: 'cycles over PostgreSQL, 8 at once',
+      unit: 'cycles/s',
+      measured: rate(shared),
+      floor: rate(alone),
+      floorIs,
+    },
+    {
+      what: 'cycle over PostgreSQL, p50',
+      unit: 'ms',
+      measured: quantile(shared.cycles, 0.5),
+      floor: quantile(alone.cycles, 0.5),
+      floorIs,
+    },
+  ]
+}
+
+function rate({ cycles, elapsed }: LoadResult): number {
+  return (cycles.length / elapsed) * 1000
 }
 
 function decisions(): Figure[] {
@@ -157,6 +185,7 @@ async function onStage(stage: Stage): Promise<Figure[]> {
   return [
     ...started,
     ...result,
+    ...(await sharedCycles(stage)),
     ...(await timePostgresPort(stage.postgres, PORT_RUNS)),
     ...(await timeSandboxStart(stage, RUNS)),
     { what: 'broker, idle', measured: idle, ...memory, budget: MEMORY_MB.idle },

@@ -26,7 +26,7 @@ async function cycle(client: pg.Client, facts: Facts): Promise<void> {
   const handle = leaseHandle(LEDGER, newId(now))
   const role = { handle, verifier, mintBy: now + HOUR, expiresAt: now + HOUR, task: TASK }
   const [minted] = await lastRows(client, mintSql(role, facts))
-  await client.query(closeSql(handle, facts))
+  await client.query(closeSql(handle, [Number(minted?.oid)]))
   const [dropped] = await lastRows(client, dropIfIdleSql(handle, [Number(minted?.oid)]))
   if (dropped?.gone !== true) throw new Error('the role is still there')
 }

@@ -1,14 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import pg from 'pg'
 import { parse, stringify } from 'yaml'
+import { newSealKey } from '../src/broker/seal.ts'
 import { confirmDevice } from '../test/servers/browser.ts'
-import { startPostgres } from '../test/servers/postgres.ts'
+import { type PostgresServer, startPostgres } from '../test/servers/postgres.ts'
 
 export const JIT = resolve(import.meta.dirname, '../bin/jit.js')
 
@@ -19,6 +21,8 @@ export interface Stage extends AsyncDisposable {
   readonly postgres: string
   /** What a signed-in `jit` runs with. */
   readonly env: Readonly<Record<string, string>>
+  /** Starts a broker whose ledger is in that PostgreSQL as well. @returns what one signed in there runs with */
+  overPostgres(): Promise<Readonly<Record<string, string>>>
 }
 
 /** Starts everything in a temporary directory. `brokerFlags` are Node's own (`--cpu-prof`). */
@@ -26,49 +30,78 @@ export async function setStage(brokerFlags: readonly string[]): Promise<Stage> {
   await using undo = new AsyncDisposableStack()
   const home = await mkdtemp(join(tmpdir(), 'jit-bench-'))
   undo.defer(() => rm(home, { recursive: true, force: true }))
-  const postgres = undo.use(await startPostgres()).url()
+  const server = undo.use(await startPostgres())
+  const postgres = server.url()
   const env = {
     PATH: process.env.PATH ?? '/usr/bin:/bin',
     HOME: home,
     XDG_RUNTIME_DIR: join(home, 'run'),
     JIT_KEYSTORE: 'file',
   }
+  const children: ChildProcess[] = []
+  undo.defer(async () => {
+    for (const child of children.toReversed()) await stop(child)
+  })
   const start = (nodeFlags: readonly string[], args: readonly string[]): ChildProcess => {
     const child = spawn(process.execPath, [...nodeFlags, JIT, ...args], {
       env: { ...env, JIT_DEV_POSTGRES_URL: postgres },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
-    undo.defer(() => stop(child))
+    children.push(child)
     return child
   }
   // The development control plane is the identity provider here, and writes a configuration.
   const development = join(home, 'development')
   const dev = start([], ['dev', '--data', development, '--postgres', postgres, '--json'])
   await firstEvent(dev.stdout)
-  const { url, file } = await ownConfiguration(development)
-  const broker = start(brokerFlags, ['broker', '--config', file])
-  await firstEvent(broker.stderr)
-  const signedIn = { ...env, JIT_BROKER: url }
-  await signIn(signedIn)
+  /** A broker in a folder of its own, and somebody who is signed in there. */
+  const serve = async (folder: string, nodeFlags: readonly string[], store: object) => {
+    const { url, file } = await ownConfiguration(development, { folder, store })
+    const broker = start(nodeFlags, ['broker', '--config', file])
+    await firstEvent(broker.stderr)
+    const signedIn = { ...env, JIT_BROKER: url }
+    await signIn(signedIn)
+    return { broker, env: signedIn }
+  }
+  const { broker, env: signedIn } = await serve(`${development}-broker`, brokerFlags, {})
   const moved = undo.move()
   return {
     brokerPid: broker.pid ?? 0,
     postgres,
     env: signedIn,
+    async overPostgres() {
+      const folder = `${development}-shared`
+      const store = await sharedStore(folder, server)
+      return (await serve(folder, [], store)).env
+    },
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
 }
 
+/** A ledger in a database of its own: what broker.yaml says of it. */
+async function sharedStore(folder: string, server: PostgresServer): Promise<object> {
+  const admin = new pg.Client({ connectionString: server.url() })
+  await admin.connect()
+  await admin.query('CREATE DATABASE ledger')
+  await admin.end()
+  await mkdir(folder)
+  await writeFile(join(folder, 'store.url'), server.url({ database: 'ledger' }), { mode: 0o600 })
+  await writeFile(join(folder, 'seal.key'), newSealKey(), { mode: 0o600 })
+  return { store: 'file:store.url', seal_key: 'file:seal.key' }
+}
+
 /** The same broker in a folder and at a port of its own. */
-async function ownConfiguration(development: string): Promise<{ url: string; file: string }> {
-  const folder = `${development}-broker`
+async function ownConfiguration(
+  development: string,
+  { folder, store }: { folder: string; store: object },
+): Promise<{ url: string; file: string }> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const file = join(folder, 'broker.yaml')
   await cp(join(development, 'policies'), join(folder, 'policies'), { recursive: true })
   await cp(join(development, 'introspection.secret'), join(folder, 'introspection.secret'))
   const config: unknown = parse(await readFile(join(development, 'broker.yaml'), 'utf8'))
-  const changed = { ...(config as object), url, listen: `127.0.0.1:${port}` }
+  const changed = { ...(config as object), ...store, url, listen: `127.0.0.1:${port}` }
   await writeFile(file, stringify(changed), { mode: 0o600 })
   return { url, file }
 }

@@ -2,14 +2,14 @@
 
 _jit_is_command() {
     case "$1 $2" in
-        ' login' | ' logout' | ' whoami' | ' status' | ' exec' | ' request' | ' init' | ' trust' | ' approve' | ' deny' | ' acknowledge' | ' grants' | ' show' | ' revoke' | ' audit' | ' sandbox' | ' mcp' | ' hook' | ' prompt' | ' completion' | ' dev' | ' broker' | ' policy' | ' help' | 'policy check' | 'policy test' | 'policy explain' | 'policy help') ;;
+        ' login' | ' logout' | ' whoami' | ' status' | ' exec' | ' request' | ' init' | ' trust' | ' approve' | ' deny' | ' acknowledge' | ' grants' | ' show' | ' revoke' | ' audit' | ' sandbox' | ' mcp' | ' hook' | ' prompt' | ' completion' | ' dev' | ' broker' | ' policy' | ' doctor' | ' help' | 'broker rotate-keys' | 'broker quarantine' | 'broker adopt' | 'broker restored' | 'policy check' | 'policy test' | 'policy explain' | 'policy help') ;;
         *) return 1 ;;
     esac
 }
 
 _jit_takes_value() {
     case "$1 $2" in
-        'login --acr' | 'login --agent' | 'login --task' | 'login --env' | 'login --target' | 'login --ttl' | 'logout --agent' | 'whoami --agent' | 'exec --env' | 'exec --task' | 'exec --target' | 'exec --ttl' | 'exec --reason' | 'exec --ticket' | 'exec --label' | 'exec --deliver' | 'exec --wait' | 'exec --grant' | 'exec --min-ttl' | 'exec --receipt' | 'exec --mask' | 'request --env' | 'request --task' | 'request --target' | 'request --ttl' | 'request --reason' | 'request --ticket' | 'request --label' | 'request --deliver' | 'init --env' | 'init --task' | 'init --target' | 'init --ttl' | 'init --name' | 'init --command' | 'deny --reason' | 'revoke --user' | 'revoke --agent' | 'sandbox --profile' | 'sandbox --agent' | 'sandbox --env' | 'sandbox --task' | 'sandbox --target' | 'sandbox --ttl' | 'mcp --agent' | 'prompt --format' | 'dev --port' | 'dev --data' | 'dev --postgres' | 'broker --config' | 'policy check --config' | 'policy test --config' | 'policy test --min-coverage' | 'policy explain --case' | 'policy explain --config' | 'policy explain --principal' | 'policy explain --group' | 'policy explain --owner' | 'policy explain --task' | 'policy explain --env' | 'policy explain --target' | 'policy explain --ttl' | 'policy explain --reason' | 'policy explain --ticket' | 'policy explain --label' | 'policy explain --repository' | 'policy explain --branch' | 'policy explain --approval' | 'policy explain --age' | 'policy explain --acr' | 'policy explain --time' | 'policy explain --delivery') ;;
+        'login --acr' | 'login --agent' | 'login --task' | 'login --env' | 'login --target' | 'login --ttl' | 'logout --agent' | 'whoami --agent' | 'exec --env' | 'exec --task' | 'exec --target' | 'exec --ttl' | 'exec --reason' | 'exec --ticket' | 'exec --label' | 'exec --deliver' | 'exec --wait' | 'exec --grant' | 'exec --min-ttl' | 'exec --receipt' | 'exec --mask' | 'request --env' | 'request --task' | 'request --target' | 'request --ttl' | 'request --reason' | 'request --ticket' | 'request --label' | 'request --deliver' | 'init --env' | 'init --task' | 'init --target' | 'init --ttl' | 'init --name' | 'init --command' | 'deny --reason' | 'revoke --user' | 'revoke --agent' | 'audit --export' | 'audit --to' | 'audit --cursor' | 'audit --headers' | 'sandbox --profile' | 'sandbox --agent' | 'sandbox --env' | 'sandbox --task' | 'sandbox --target' | 'sandbox --ttl' | 'mcp --agent' | 'prompt --format' | 'dev --port' | 'dev --data' | 'dev --postgres' | 'broker --config' | 'broker --log-level' | 'broker rotate-keys --purpose' | 'policy check --config' | 'policy test --config' | 'policy test --min-coverage' | 'policy explain --case' | 'policy explain --config' | 'policy explain --principal' | 'policy explain --group' | 'policy explain --owner' | 'policy explain --task' | 'policy explain --env' | 'policy explain --target' | 'policy explain --ttl' | 'policy explain --reason' | 'policy explain --ticket' | 'policy explain --label' | 'policy explain --repository' | 'policy explain --branch' | 'policy explain --approval' | 'policy explain --age' | 'policy explain --acr' | 'policy explain --time' | 'policy explain --delivery' | 'doctor --config') ;;
         *) return 1 ;;
     esac
 }
@@ -38,19 +38,24 @@ _jit_flags() {
         'grants') _jit_offer --mine --all --watch --json -h --help ;;
         'show') _jit_offer --json -h --help ;;
         'revoke') _jit_offer --mine --all --user --agent --json -h --help ;;
-        'audit') _jit_offer --verify --json -h --help ;;
+        'audit') _jit_offer --follow --verify --export --to --cursor --headers --json -h --help ;;
         'sandbox') _jit_offer --profile --agent --env --task --target --ttl -q --quiet --json -h --help -- ;;
         'mcp') _jit_offer --agent -h --help ;;
         'hook') _jit_offer --no-prompt -h --help ;;
         'prompt') _jit_offer --format --json -h --help ;;
         'completion') _jit_offer -h --help ;;
         'dev') _jit_offer --port --data --postgres --json -h --help ;;
-        'broker') _jit_offer --config -h --help ;;
+        'broker') _jit_offer --config --log-level -h --help ;;
+        'broker rotate-keys') _jit_offer --purpose --compromised --yes --json -h --help ;;
+        'broker quarantine') _jit_offer --json -h --help ;;
+        'broker adopt') _jit_offer --all --yes --json -h --help ;;
+        'broker restored') _jit_offer --yes --json -h --help ;;
         'policy') _jit_offer -h --help ;;
         'policy check') _jit_offer --config --strict --json -h --help ;;
         'policy test') _jit_offer --config --min-coverage --json -h --help ;;
         'policy explain') _jit_offer --case --config --principal --group --owner --task --env --target --ttl --reason --ticket --label --repository --branch --approval --age --acr --time --break-glass --delivery --json -h --help ;;
         'policy help') _jit_offer  ;;
+        'doctor') _jit_offer --broker --config --json -h --help ;;
         'help') _jit_offer  ;;
         *) return 1 ;;
     esac
@@ -66,10 +71,13 @@ _jit_value() {
         'exec --label' | 'request --label' | 'policy explain --label') _jit_ask labels ;;
         'exec --deliver' | 'request --deliver' | 'policy explain --delivery') _jit_offer env proxy ;;
         'exec --grant') _jit_ask requests ;;
-        'exec --receipt' | 'broker --config' | 'policy check --config' | 'policy test --config' | 'policy explain --case' | 'policy explain --config') _jit_files ;;
+        'exec --receipt' | 'audit --to' | 'audit --cursor' | 'audit --headers' | 'broker --config' | 'policy check --config' | 'policy test --config' | 'policy explain --case' | 'policy explain --config' | 'doctor --config') _jit_files ;;
         'exec --mask') _jit_offer auto always never ;;
+        'audit --export') _jit_offer jsonl ;;
         'sandbox --profile') _jit_ask sandbox-profiles ;;
         'dev --data') _jit_folders ;;
+        'broker --log-level') _jit_offer debug info warn error ;;
+        'broker rotate-keys --purpose') _jit_offer session grant audit ;;
         'policy explain --principal') _jit_offer human agent pipeline ;;
         *) return 1 ;;
     esac
@@ -77,7 +85,8 @@ _jit_value() {
 
 _jit_argument() {
     case "$1 $2" in
-        ' 0') _jit_offer login logout whoami status exec request init trust approve deny acknowledge grants show revoke audit sandbox mcp hook prompt completion dev broker policy help ;;
+        ' 0') _jit_offer login logout whoami status exec request init trust approve deny acknowledge grants show revoke audit sandbox mcp hook prompt completion dev broker policy doctor help ;;
+        'broker 0') _jit_offer rotate-keys quarantine adopt restored ;;
         'policy 0') _jit_offer check test explain help ;;
         'exec 0' | 'request 0') _jit_ask profiles ;;
         'approve 0' | 'deny 0') _jit_ask approvals ;;
@@ -85,7 +94,7 @@ _jit_argument() {
         'show 0' | 'revoke '* | 'policy explain 0') _jit_ask grants ;;
         'hook 0' | 'completion 0') _jit_offer bash zsh fish pwsh ;;
         'policy check 0' | 'policy test 0') _jit_folders ;;
-        'help 0') _jit_offer login logout whoami status exec request init trust approve deny acknowledge grants show revoke audit sandbox mcp hook prompt completion dev broker policy help ;;
+        'help 0') _jit_offer login logout whoami status exec request init trust approve deny acknowledge grants show revoke audit sandbox mcp hook prompt completion dev broker policy doctor help ;;
         *) return 1 ;;
     esac
 }

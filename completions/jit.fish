@@ -11,7 +11,7 @@ function __jit_path
             case '-*'
             case '*'
                 test -z "$path"; and set path $token; and continue
-                contains -- "$path" 'policy'; and set path "$path $token"
+                contains -- "$path" 'broker' 'policy'; and set path "$path $token"
         end
     end
     echo -- $path
@@ -55,7 +55,7 @@ complete -c jit -n '__jit_at \'\'' -a acknowledge -d 'take note of a grant that 
 complete -c jit -n '__jit_at \'\'' -a grants -d 'list live grants, requests that wait, and sandboxes'
 complete -c jit -n '__jit_at \'\'' -a show -d 'show one grant'
 complete -c jit -n '__jit_at \'\'' -a revoke -d 'end grants now, take back requests that wait, stop copilots, end people\'s access'
-complete -c jit -n '__jit_at \'\'' -a audit -d 'print the audit log, or check that nobody changed it'
+complete -c jit -n '__jit_at \'\'' -a audit -d 'print the audit log, hand it on, or check that nobody changed it'
 complete -c jit -n '__jit_at \'\'' -a sandbox -d 'run a copilot where it can ask for access, and reach nothing else'
 complete -c jit -n '__jit_at \'\'' -a mcp -d 'serve a copilot on stdin and stdout (Model Context Protocol)'
 complete -c jit -n '__jit_at \'\'' -a hook -d 'print what a shell evaluates to show live grants in its prompt'
@@ -64,6 +64,7 @@ complete -c jit -n '__jit_at \'\'' -a completion -d 'print the script that compl
 complete -c jit -n '__jit_at \'\'' -a dev -d 'run a broker and an OIDC provider on loopback, for development'
 complete -c jit -n '__jit_at \'\'' -a broker -d 'serve the broker'
 complete -c jit -n '__jit_at \'\'' -a policy -d 'policies as code'
+complete -c jit -n '__jit_at \'\'' -a doctor -d 'look for what is wrong, and say what to do about it'
 complete -c jit -n '__jit_at \'\'' -a help -d 'show help for a command'
 complete -c jit -n '__jit_at \'\'' -s V -l version -d 'print the version'
 complete -c jit -n '__jit_at \'\'' -s h -l help -d 'show help'
@@ -180,7 +181,12 @@ complete -c jit -n '__jit_at \'revoke\'' -l agent -x -a '(__jit_asked agents)' -
 complete -c jit -n '__jit_at \'revoke\'' -l json -d 'print one JSON receipt a line; with --all, --user or --agent one object'
 complete -c jit -n '__jit_at \'revoke\'' -s h -l help -d 'show help'
 
+complete -c jit -n '__jit_at \'audit\'' -l follow -d 'go on with what is new, until interrupted'
 complete -c jit -n '__jit_at \'audit\'' -l verify -d 'recompute its chain, check its signed head and what receipts said of it'
+complete -c jit -n '__jit_at \'audit\'' -l export -x -a 'jsonl' -r -d 'hand it on, resumable'
+complete -c jit -n '__jit_at \'audit\'' -l to -F -r -d 'with --export: a file to add to, or an https endpoint to post to'
+complete -c jit -n '__jit_at \'audit\'' -l cursor -F -r -d 'with --export: where it keeps how far it got'
+complete -c jit -n '__jit_at \'audit\'' -l headers -F -r -d 'with --export: \'Name: value\' lines to send to the endpoint'
 complete -c jit -n '__jit_at \'audit\'' -l json -d 'print one JSON entry a line; one object with --verify'
 complete -c jit -n '__jit_at \'audit\'' -s h -l help -d 'show help'
 
@@ -214,8 +220,31 @@ complete -c jit -n '__jit_at \'dev\'' -l postgres -x -r -d 'admin URL of a Postg
 complete -c jit -n '__jit_at \'dev\'' -l json -d 'print one line of JSON when ready'
 complete -c jit -n '__jit_at \'dev\'' -s h -l help -d 'show help'
 
+complete -c jit -n '__jit_at \'broker\'' -a rotate-keys -d 'publish the next signing keys, or withdraw keys that somebody else may have'
+complete -c jit -n '__jit_at \'broker\'' -a quarantine -d 'list credentials of this ledger that it knows nothing of, and leaves alone'
+complete -c jit -n '__jit_at \'broker\'' -a adopt -d 'revoke credentials in quarantine: the broker that made them is gone'
+complete -c jit -n '__jit_at \'broker\'' -a restored -d 'after a backup was put in place of the store: end every session in it'
 complete -c jit -n '__jit_at \'broker\'' -l config -F -r -d 'its broker.yaml'
+complete -c jit -n '__jit_at \'broker\'' -l log-level -x -a 'debug info warn error' -r -d 'how much it logs'
 complete -c jit -n '__jit_at \'broker\'' -s h -l help -d 'show help'
+
+complete -c jit -n '__jit_at \'broker rotate-keys\'' -l purpose -x -a 'session grant audit' -r -d 'only keys of one purpose; all unless given'
+complete -c jit -n '__jit_at \'broker rotate-keys\'' -l compromised -d 'new keys sign at once, and nothing the old ones signed counts'
+complete -c jit -n '__jit_at \'broker rotate-keys\'' -l yes -d 'don\'t ask'
+complete -c jit -n '__jit_at \'broker rotate-keys\'' -l json -d 'print one JSON object'
+complete -c jit -n '__jit_at \'broker rotate-keys\'' -s h -l help -d 'show help'
+
+complete -c jit -n '__jit_at \'broker quarantine\'' -l json -d 'print one JSON object'
+complete -c jit -n '__jit_at \'broker quarantine\'' -s h -l help -d 'show help'
+
+complete -c jit -n '__jit_at \'broker adopt\'' -l all -d 'all that are in quarantine now'
+complete -c jit -n '__jit_at \'broker adopt\'' -l yes -d 'don\'t ask'
+complete -c jit -n '__jit_at \'broker adopt\'' -l json -d 'print one JSON object'
+complete -c jit -n '__jit_at \'broker adopt\'' -s h -l help -d 'show help'
+
+complete -c jit -n '__jit_at \'broker restored\'' -l yes -d 'don\'t ask'
+complete -c jit -n '__jit_at \'broker restored\'' -l json -d 'print one JSON object'
+complete -c jit -n '__jit_at \'broker restored\'' -s h -l help -d 'show help'
 
 complete -c jit -n '__jit_at \'policy\'' -a check -d 'validate the *.cedar files of a folder against what broker.yaml declares'
 complete -c jit -n '__jit_at \'policy\'' -a test -d 'run the *.cases.yaml beside the policies: requests, and what should come of them'
@@ -260,4 +289,9 @@ complete -c jit -n '__jit_at \'policy explain\'' -l json -d 'print one JSON obje
 complete -c jit -n '__jit_at \'policy explain\'' -s h -l help -d 'show help'
 
 
-complete -c jit -n '__jit_at \'help\'' -x -a 'login logout whoami status exec request init trust approve deny acknowledge grants show revoke audit sandbox mcp hook prompt completion dev broker policy help'
+complete -c jit -n '__jit_at \'doctor\'' -l broker -d 'of a broker, on its own machine: store, keys, policies, targets'
+complete -c jit -n '__jit_at \'doctor\'' -l config -F -r -d 'with --broker: its broker.yaml'
+complete -c jit -n '__jit_at \'doctor\'' -l json -d 'print one JSON object'
+complete -c jit -n '__jit_at \'doctor\'' -s h -l help -d 'show help'
+
+complete -c jit -n '__jit_at \'help\'' -x -a 'login logout whoami status exec request init trust approve deny acknowledge grants show revoke audit sandbox mcp hook prompt completion dev broker policy doctor help'

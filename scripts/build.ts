@@ -73,6 +73,7 @@ const CLIENT: Readonly<Record<string, string>> = {
   'cli/mcp/serve.ts': 'mcp',
   'sandbox/wrap.ts': 'sandbox-wrap',
   'sandbox/domain-server.ts': 'sandbox-domains',
+  'telemetry/otel.ts': 'tracing',
 }
 const RUNTIME = '@anthropic-ai/sandbox-runtime'
 
@@ -90,7 +91,7 @@ function apart(up: string): Plugin {
         if (module === ERRORS) return { path: `${up}/errors.js`, external: true }
         if (kind !== 'dynamic-import') return undefined
         const file = CLIENT[module]
-        if (file) return { path: `./${file}.js`, external: true }
+        if (file) return { path: `${up}/${file}.js`, external: true }
         if (!SERVER.test(module) || SERVER.test(relative(SRC, importer))) return undefined
         serverEntries.add(module)
         return { path: `./server/${serverFile(module)}.js`, external: true }

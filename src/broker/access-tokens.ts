@@ -1,10 +1,9 @@
-import { createPublicKey } from 'node:crypto'
 import { errors, jwtVerify, SignJWT } from 'jose'
 import * as v from 'valibot'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { parse } from '../protocol/parse.ts'
-import type { SigningKey } from './keys.ts'
+import { type KeySource, verifyingWith } from './key-ring.ts'
 
 /** What a session's token says. Times are seconds since the epoch. */
 export interface AccessTokenClaims {
@@ -47,7 +46,7 @@ const Payload = v.object({
 
 /**
  * Session tokens of this broker (RFC 9068), for itself alone.
- * @param options `issuer`: the broker's URL, their audience too; `keys`: the first one signs, all verify
+ * @param options `issuer`: the broker's URL, their audience too
  */
 export function createAccessTokens({
   issuer,
@@ -55,35 +54,25 @@ export function createAccessTokens({
   clock,
 }: {
   readonly issuer: string
-  readonly keys: readonly [SigningKey, ...SigningKey[]]
+  readonly keys: KeySource
   readonly clock: Clock
 }): AccessTokens {
-  const [current] = keys
-  const byId = new Map(
-    keys.map(({ kid, algorithm, privateKey }) => [
-      kid,
-      { algorithm, publicKey: createPublicKey(privateKey) },
-    ]),
-  )
-  const keyFor = ({ kid, alg }: { kid?: string; alg: string }) => {
-    const key = kid === undefined ? undefined : byId.get(kid)
-    if (key?.algorithm !== alg) throw new errors.JWKSNoMatchingKey()
-    return key.publicKey
-  }
   return {
-    issue: ({ subject, actor, session, clientId, jkt, id, issuedAt, expiresAt }) =>
-      new SignJWT({
+    issue: ({ subject, actor, session, clientId, jkt, id, issuedAt, expiresAt }) => {
+      const { algorithm: alg, kid, privateKey } = keys.signing()
+      return new SignJWT({
         ...(actor === undefined ? {} : { act: { sub: actor } }),
         ...{ sid: session, client_id: clientId, cnf: { jkt } },
       })
-        .setProtectedHeader({ typ: TYP, alg: current.algorithm, kid: current.kid })
+        .setProtectedHeader({ typ: TYP, alg, kid })
         .setIssuer(issuer)
         .setAudience(issuer)
         .setSubject(subject)
         .setJti(id)
         .setIssuedAt(issuedAt)
         .setExpirationTime(expiresAt)
-        .sign(current.privateKey),
+        .sign(privateKey)
+    },
     verify: async (token, { expired } = { expired: false }) => {
       if (token.length > MAX_LENGTH) throw invalid('larger than 8 KiB')
       try {
@@ -91,8 +80,8 @@ export function createAccessTokens({
           ...{ issuer, audience: issuer, typ: TYP, currentDate: new Date(clock.now()) },
           ...(expired ? { clockTolerance: Number.MAX_SAFE_INTEGER } : {}),
         }
-        const algorithms = ['EdDSA', 'ES256']
-        const { payload } = await jwtVerify(token, keyFor, { ...options, algorithms })
+        const algorithms = [keys.algorithm]
+        const { payload } = await jwtVerify(token, verifyingWith(keys), { ...options, algorithms })
         return readPayload(payload)
       } catch (cause) {
         if (cause instanceof JitError) throw cause

@@ -5,12 +5,12 @@ import type { ApprovalRequest } from '../protocol/approval.ts'
 import type { Grant } from '../protocol/grant.ts'
 import type { Obligation } from '../protocol/obligation.ts'
 import { hashOfSubject, subjectOf } from './approval-subject.ts'
-import type { BrokerParts } from './broker.ts'
 import { authenticationOf, evidenceOf } from './decider.ts'
-import { requestLapsed } from './grant-errors.ts'
+import { noSuchGrant, requestLapsed } from './grant-errors.ts'
 import { GRANTED_STATES } from './grant-state.ts'
 import type { Grants } from './grants.ts'
 import { grantView, isWaiting, type LedgerGrant, obligationOf, principalOf } from './ledger/rows.ts'
+import type { BrokerParts } from './parts.ts'
 import { isOwn } from './permissions.ts'
 import type { Session } from './sessions.ts'
 import type { ApprovalRow, GrantRow } from './store/schema.ts'
@@ -53,7 +53,7 @@ export class Approvals {
   /** @throws JitError `not_found`: also for whom it isn't to see */
   async show(session: Session, grant: string): Promise<ApprovalRequest> {
     const { row } = await this.#parts.ledger.read.grant(grant)
-    if (!this.#isApprover(session, row) && !hasAsked(session, row)) throw notFound(grant)
+    if (!this.#isApprover(session, row) && !hasAsked(session, row)) throw noSuchGrant(grant)
     requireWaiting(row)
     return { ...(await this.#view(row)), ...(await this.#forgeView(row)) }
   }
@@ -97,7 +97,7 @@ export class Approvals {
     const after = await ledger.requests.approve(grant, approval, { lapse, wants })
     if (!after) throw await this.#whyNot(grant)
     failpoint('approve:recorded')
-    grants.decided(grant)
+    grants.ender.decided(grant)
     return this.#view(after)
   }
 
@@ -112,7 +112,8 @@ export class Approvals {
     const { principal } = session
     const why = reason === '' ? '' : `: ${reason}`
     const error = new JitError('approval_denied', `${principal.name} denied it${why}`)
-    if (!(await grants.refuse(grant, error, { actor: principal }))) throw await this.#whyNot(grant)
+    const refused = await grants.ender.refuse(grant, error, { actor: principal })
+    if (!refused) throw await this.#whyNot(grant)
     return this.#view({ ...row, state: 'refused' })
   }
 
@@ -190,7 +191,7 @@ export class Approvals {
     if (hasTriggered(session, row)) {
       throw new JitError('denied', 'you set this pipeline off: somebody else has to approve it')
     }
-    if (!this.#isApprover(session, row)) throw notFound(grant)
+    if (!this.#isApprover(session, row)) throw noSuchGrant(grant)
     return found
   }
 
@@ -271,10 +272,6 @@ function waitsNot(row: GrantRow): JitError | undefined {
 
 function wasGranted({ state }: GrantRow): boolean {
   return (GRANTED_STATES as readonly string[]).includes(state)
-}
-
-function notFound(grant: string): JitError {
-  return new JitError('not_found', `there is no grant ${grant}`)
 }
 
 function changed(): JitError {

@@ -10,10 +10,10 @@ import {
   type AskableTask,
 } from '../protocol/askable.ts'
 import type { GrantContext } from '../protocol/grant.ts'
-import type { BrokerParts } from './broker.ts'
 import type { Decider, Evidence } from './decider.ts'
 import { deliveryOf, resolveDeliveries } from './deliveries.ts'
 import type { FleetMember } from './fleet.ts'
+import type { BrokerParts } from './parts.ts'
 import { claimedBy, type ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
 

@@ -4,7 +4,9 @@ import { toTimestamp } from '../lib/clock.ts'
 import type { AuditEntry, AuditPage } from '../protocol/audit.ts'
 import type { LogPosition } from '../protocol/grant.ts'
 import type { Principal } from '../protocol/principal.ts'
+import type { KeySource } from './key-ring.ts'
 import type { SigningKey } from './keys.ts'
+import type { Schema } from './store/schema.ts'
 import type { Store, Tx } from './store/store.ts'
 
 /** What is recorded beside `seq`, `at`, `prev` and `hash`. Never a secret. */
@@ -26,8 +28,15 @@ export interface AuditLog {
   /** Adds to the log in the transaction of what it records: both become durable, or neither. */
   append(tx: Tx, ...events: readonly AuditEvent[]): Promise<LogPosition>
   head(): Promise<Head>
+  /** Signs the head once more: whatever it was signed with may not count any more. */
+  signAnew(): Promise<void>
   /** A page of the entries with `seq` greater than `after`, oldest first. */
   page(after: number): Promise<AuditPage>
+  /**
+   * Entries with `seq` greater than `after` that other nodes wrote, oldest first: all up to `upTo`, which
+   * is `after` again where there is nothing new.
+   */
+  ofOthers(after: number): Promise<{ entries: AuditEntry[]; upTo: number }>
 }
 
 /** The hash of an entry: SHA-256 over its canonical JSON (RFC 8785). */
@@ -42,6 +51,15 @@ function signHead(position: LogPosition, key: SigningKey): string {
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
   const input = `${encode({ alg: key.algorithm, kid: key.kid, typ: 'audit-head+jws' })}.${encode(position)}`
   return `${input}.${sign(null, Buffer.from(input), key.privateKey).toString('base64url')}`
+}
+
+async function writeHead(tx: Tx, head: LogPosition, key: SigningKey): Promise<void> {
+  const value = JSON.stringify({ ...head, signature: signHead(head, key) })
+  await tx
+    .insertInto('meta')
+    .values({ key: HEAD, value })
+    .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+    .execute()
 }
 
 async function readHead(db: Store['db']): Promise<Head> {
@@ -59,12 +77,20 @@ function firstPage<Row extends { entry: string }>(rows: readonly Row[]): readonl
   return end < 0 ? rows : rows.slice(0, Math.max(1, end))
 }
 
-/** The hash-chained audit log of one ledger. */
-export function createAuditLog(store: Store, key: SigningKey): AuditLog {
+/**
+ * The hash-chained audit log of one ledger: one chain for all its nodes, because they write one after
+ * the other, and whoever has seen its head knows what every node had done by then.
+ * @param keys that its heads are signed with
+ * @param node which of them writes
+ */
+export function createAuditLog(
+  store: Store,
+  { keys, node }: { keys: Pick<KeySource, 'signing'>; node: string },
+): AuditLog {
   return {
     async append(tx, ...events) {
-      const before = await readHead(tx)
-      let head: LogPosition = before
+      let head: LogPosition = await readHead(tx)
+      const rows: Schema['audit'][] = []
       for (const { event, principal, grant, ...detail } of events) {
         const at = store.now()
         const unhashed = {
@@ -77,44 +103,56 @@ export function createAuditLog(store: Store, key: SigningKey): AuditLog {
           prev: head.hash,
         }
         const entry = { ...unhashed, hash: hashOf(unhashed) }
-        await tx
-          .insertInto('audit')
-          .values({
-            seq: entry.seq,
-            at,
-            event,
-            grant_id: grant ?? null,
-            entry: JSON.stringify(entry),
-          })
-          .execute()
-        head = { seq: entry.seq, hash: entry.hash }
+        const { seq, hash } = entry
+        rows.push({ seq, at, event, grant_id: grant ?? null, entry: JSON.stringify(entry), node })
+        head = { seq, hash }
       }
-      const value = JSON.stringify({ ...head, signature: signHead(head, key) })
-      await tx
-        .insertInto('meta')
-        .values({ key: HEAD, value })
-        .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
-        .execute()
+      if (rows.length > 0) await tx.insertInto('audit').values(rows).execute()
+      await writeHead(tx, head, keys.signing())
       return head
     },
     head: () => readHead(store.db),
-    page: (after) =>
+    async ofOthers(after) {
+      // This node's own are passed over here, not in the query: it would begin with them each time.
+      const rows = await store.db
+        .selectFrom('audit')
+        .select((eb) => [
+          'seq',
+          eb.case().when('node', '!=', node).then(eb.ref('entry')).end().as('entry'),
+        ])
+        .where('seq', '>', after)
+        .orderBy('seq')
+        .limit(PAGE.entries)
+        .execute()
+      const entries = rows.flatMap(({ entry }) =>
+        entry === null ? [] : [JSON.parse(entry) as AuditEntry],
+      )
+      return { entries, upTo: rows.at(-1)?.seq ?? after }
+    },
+    signAnew: () =>
       store.transaction(async (tx) => {
-        const rows = await tx
-          .selectFrom('audit')
-          .select(['seq', 'entry'])
-          .where('seq', '>', after)
-          .orderBy('seq')
-          .limit(PAGE.entries)
-          .execute()
-        const entries = firstPage(rows)
-        const last = rows.at(entries.length - 1)
-        const more = entries.length < rows.length || rows.length === PAGE.entries
-        return {
-          entries: entries.map(({ entry }) => JSON.parse(entry) as AuditEntry),
-          ...(more && last ? { next: last.seq } : {}),
-          head: await readHead(tx),
-        }
+        const { seq, hash } = await readHead(tx)
+        if (seq > 0) await writeHead(tx, { seq, hash }, keys.signing())
       }),
+    async page(after) {
+      // First: what comes later is the next page's.
+      const head = await readHead(store.db)
+      const rows = await store.db
+        .selectFrom('audit')
+        .select(['seq', 'entry'])
+        .where('seq', '>', after)
+        .where('seq', '<=', head.seq)
+        .orderBy('seq')
+        .limit(PAGE.entries)
+        .execute()
+      const entries = firstPage(rows)
+      const last = rows.at(entries.length - 1)
+      const more = entries.length < rows.length || rows.length === PAGE.entries
+      return {
+        entries: entries.map(({ entry }) => JSON.parse(entry) as AuditEntry),
+        ...(more && last ? { next: last.seq } : {}),
+        head,
+      }
+    },
   }
 }

@@ -1,4 +1,5 @@
 import { JitError } from '../lib/errors.ts'
+import { tracing } from '../lib/tracing.ts'
 import type { AccessTokens } from './access-tokens.ts'
 import type { BrokerConfig } from './config/config.ts'
 import { PROOF_WINDOW_SECONDS, type VerifiedProof, verifyProof } from './dpop.ts'
@@ -58,10 +59,11 @@ export async function takeProof(tx: Tx, { jkt, jti }: VerifiedProof, now: number
  * Who sends a request: the token, the proof of its key (RFC 9449 section 7), the live session.
  * @throws JitError `not_signed_in`, `token_invalid`, `proof_invalid`, `proof_replayed`, `session_ended`
  */
-export async function authenticate(
-  request: Credentials,
-  parts: AuthenticationParts,
-): Promise<Session> {
+export function authenticate(request: Credentials, parts: AuthenticationParts): Promise<Session> {
+  return tracing.during('authenticate', {}, () => checkSender(request, parts))
+}
+
+async function checkSender(request: Credentials, parts: AuthenticationParts): Promise<Session> {
   const [scheme, accessToken, ...rest] = request.authorization?.split(' ') ?? []
   if (scheme?.toLowerCase() !== 'dpop' || !accessToken || rest.length > 0) {
     throw new JitError('not_signed_in', 'expected `Authorization: DPoP` with a session token')

@@ -1,76 +1,32 @@
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs'
-import type { Server } from 'node:http'
-import { dirname } from 'node:path'
-import type { Clock } from '../lib/clock.ts'
-import { JitError } from '../lib/errors.ts'
-import { type AccessTokens, createAccessTokens } from './access-tokens.ts'
+import { beginTracing, isTraced } from '../lib/tracing.ts'
 import { createApp } from './app.ts'
-import { type AuditLog, createAuditLog } from './audit.ts'
 import { authenticate } from './authenticate.ts'
-import type { BrokerConfig } from './config/config.ts'
-import type { Failpoints } from './failpoints.ts'
-import { Fleet } from './fleet.ts'
-import { createForge, type Forge } from './forge.ts'
-import { grantTokenSigner } from './grant-tokens.ts'
+import { ClientAddresses } from './client-address.ts'
+import { Feed } from './feed.ts'
 import { Grants } from './grants.ts'
-import { createIdentityProviders, type IdentityProviders } from './identity.ts'
-import { type KeyPurpose, loadSigningKeys, type SigningKey } from './keys.ts'
-import { type Ledger, openLedger } from './ledger/ledger.ts'
+import { BEAT_MS } from './incarnation.ts'
 import { Lifelines } from './lifelines.ts'
 import type { Log } from './log.ts'
-import { Notifier } from './notifier.ts'
-import { Outbox } from './outbox.ts'
-import { Policies } from './policies.ts'
+import { Membership } from './membership.ts'
+import { assemble, type BrokerOptions, type BrokerParts, checkTargets } from './parts.ts'
 import { Reaper } from './reaper.ts'
 import { resolveReference } from './references.ts'
-import { Revoker } from './revoker.ts'
 import { Sandboxes } from './sandboxes.ts'
-import { createSeal, newSealKey, type Seal } from './seal.ts'
-import { createSecurityEvents, type SecurityEvents } from './security-events.ts'
-import { bind, checkTransport, closeServer, type Mount, portOf, serve } from './server.ts'
-import { Sessions } from './sessions.ts'
-import { openSqliteStore } from './store/sqlite.ts'
-import type { Store } from './store/store.ts'
+import { bind, checkTransport, closeServer, portOf, serve } from './server.ts'
+import { openStore } from './store/open.ts'
 import { sweepAll } from './sweep.ts'
+import { expose } from './telemetry/exposition.ts'
+import { unmeasured } from './telemetry/metrics.ts'
+import { observedStore } from './telemetry/observed.ts'
+import type { PrometheusMetrics } from './telemetry/prometheus.ts'
 
-/** How often what has run out is looked for, and how often targets are swept, in milliseconds. */
+/** How often what has run out is looked for, in milliseconds. */
 const REAP_MS = 1000
+/** How often each target is swept, by one node, and how often each node looks whether that is due. */
 const SWEEP_MS = 5 * 60_000
-
-/** What the broker's parts share. */
-export interface BrokerParts {
-  readonly config: BrokerConfig
-  readonly log: Log
-  readonly store: Store
-  readonly audit: AuditLog
-  /** Where the ledger leaves what approvers are to be told. */
-  readonly notifier: Notifier
-  readonly ledger: Ledger
-  readonly fleet: Fleet
-  readonly revoker: Revoker
-  readonly sessions: Sessions
-  readonly policies: Policies
-  readonly identity: IdentityProviders
-  readonly securityEvents: SecurityEvents
-  readonly accessTokens: AccessTokens
-  readonly keys: Readonly<Record<KeyPurpose, SigningKey>>
-  readonly failpoint: Failpoints
-  readonly forge: Forge | undefined
-}
-
-/** What a broker is started with. */
-export interface BrokerOptions {
-  readonly config: BrokerConfig
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly clock: Clock
-  readonly log: Log
-  readonly failpoint: Failpoints
-  /** A server that listens already, where the URL had to be known before. */
-  readonly server?: Server
-  readonly mounts?: readonly Mount[]
-  /** How identity providers are reached. */
-  readonly fetch?: typeof fetch
-}
+const SWEEP_LOOK_MS = 30_000
+/** How often keys are looked after: what another node changed is known here so much later. */
+const KEYS_MS = 2000
 
 /** A broker that serves. */
 export interface Broker {
@@ -84,104 +40,6 @@ export interface Broker {
   drain(milliseconds: number): Promise<string[]>
   /** Stops serving. Grants live on: their clients come back to the next process. */
   stop(): Promise<void>
-}
-
-/** A new file for its owner alone, whole on the disk before anything depends on it. */
-function writeDurably(path: string, text: string): void {
-  const draft = `${path}.new`
-  writeFileSync(draft, text, { mode: 0o600, flush: true })
-  renameSync(draft, path)
-  const directory = openSync(dirname(path), 'r')
-  fsyncSync(directory)
-  closeSync(directory)
-}
-
-function openSeal({ config, env }: BrokerOptions): Seal {
-  const { reference, generate } = config.sealKey
-  const path = reference.slice('file:'.length)
-  if (generate && !existsSync(path)) writeDurably(path, `${newSealKey()}\n`)
-  return createSeal(resolveReference(reference, { env, directory: config.directory }))
-}
-
-async function assemble(options: BrokerOptions, store: Store): Promise<BrokerParts> {
-  const { config, env, clock, log, failpoint } = options
-  const seal = openSeal(options)
-  const keys = await loadSigningKeys(store, seal)
-  const audit = createAuditLog(store, keys.audit)
-  const outbox = new Outbox({ hooks: config.notify, now: () => store.now() })
-  const ledger = await openLedger({ store, audit, seal, outbox })
-  const now = () => store.now()
-  const resolve = (reference: string) =>
-    resolveReference(reference, { env, directory: config.directory })
-  const signGrantToken = grantTokenSigner({ issuer: config.grantsIssuer, key: keys.grant, now })
-  const fleet = new Fleet(config, (name, { environment }) => ({
-    name,
-    environment,
-    resolveReference: resolve,
-    signGrantToken,
-    now,
-  }))
-  return {
-    config,
-    log,
-    store,
-    audit,
-    notifier: new Notifier({ hooks: config.notify, resolveReference: resolve, store, audit, log }),
-    ledger,
-    fleet,
-    keys,
-    failpoint,
-    forge:
-      config.forge &&
-      createForge(config.forge, { fetch: options.fetch ?? fetch, resolveReference: resolve, log }),
-    revoker: new Revoker({ store, ledger, fleet, log, failpoint }),
-    sessions: new Sessions({ store, audit, limits: config.session }),
-    policies: await Policies.load(config),
-    identity: createIdentityProviders({
-      providers: config.identity,
-      pipelines: config.pipelines,
-      clock,
-      fetch: options.fetch ?? fetch,
-    }),
-    securityEvents: createSecurityEvents({
-      transmitters: config.events,
-      clock,
-      fetch: options.fetch ?? fetch,
-    }),
-    accessTokens: createAccessTokens({ issuer: config.url, keys: [keys.session], clock }),
-  }
-}
-
-/**
- * A target with live leases can't be removed or pointed elsewhere: they could not be revoked.
- * @throws JitError `config_invalid`
- */
-async function checkTargets({ ledger, fleet, log }: BrokerParts): Promise<void> {
-  const live = await ledger.read.liveTargets()
-  for (const { target: name, type, target_identity } of live) {
-    const target = fleet.get(name)?.target
-    if (!target || target.type !== type) {
-      throw new JitError('config_invalid', `targets.${name}: it has live leases of type ${type}`, {
-        hint: 'keep it configured until they are revoked: `jit grants --all` lists them',
-      })
-    }
-    const identity = await fleet.identity(target, AbortSignal.timeout(5000)).catch(() => undefined)
-    if (identity !== undefined && identity !== target_identity) {
-      throw new JitError(
-        'config_invalid',
-        `targets.${name}: it has live leases at another system`,
-        {
-          hint: `they were made at ${target_identity}; this is ${identity}`,
-        },
-      )
-    }
-  }
-  for (const { target } of fleet.members()) {
-    fleet.identity(target, AbortSignal.timeout(10_000)).catch((thrown: unknown) => {
-      const reason = JitError.from(thrown).message
-      log.warn('a target does not answer as it should', { target: target.name, reason })
-    })
-  }
 }
 
 /** Repeats `work`, one run at a time; what fails is logged and tried again. */
@@ -206,21 +64,100 @@ function every(milliseconds: number, work: () => Promise<void>, log: Log): () =>
  * @throws JitError `config_invalid`, `policy_invalid`, `store_failed`
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { config, log } = options
+  const { config, clock, log, env } = options
   checkTransport(config)
-  const store = await openSqliteStore(config.store.path, options.clock)
-  const parts = await assemble(options, store)
-  const { revoker, fleet, policies } = parts
+  const resolve = (reference: string) =>
+    resolveReference(reference, { env, directory: config.directory })
+  const endTracing = await traceBroker(env)
+  const prometheus =
+    config.metrics && (await import('./telemetry/prometheus.ts')).createPrometheusMetrics()
+  const metrics = prometheus ?? unmeasured
+  const opened = options.store ?? (await openStore(config.store, { clock, log, resolve }))
+  const store = observedStore(opened, metrics)
+  try {
+    const parts = await assemble(options, { store, metrics, resolve })
+    const broker = await serveOver(options, { parts, prometheus })
+    return { ...broker, stop: () => broker.stop().finally(endTracing) }
+  } catch (thrown) {
+    await store.close()
+    throw thrown
+  }
+}
+
+/** Begins to trace where OpenTelemetry's variables ask for it; nothing of it is loaded else. @returns what ends it */
+async function traceBroker(env: BrokerOptions['env']): Promise<() => Promise<void>> {
+  if (!isTraced(env)) return async () => {}
+  const { createOtelTracer } = await import('../telemetry/otel.ts')
+  return beginTracing(createOtelTracer('jit-broker', env))
+}
+
+async function serveOver(
+  options: BrokerOptions,
+  { parts, prometheus }: { parts: BrokerParts; prometheus: PrometheusMetrics | undefined },
+): Promise<Broker> {
+  const { config, log, store } = parts
+  const { revoker, fleet, policies, rotation } = parts
+  await rotation.noteLifetimes()
   await checkTargets(parts)
   const server = options.server ?? (await bind(config))
   const grants = new Grants(parts)
   const sandboxes = new Sandboxes({ ...parts, grants })
-  const reaper = new Reaper({ ...parts, grants, sandboxes })
   const lifelines = new Lifelines({ ...parts, grants })
-  const app = createApp({ ...parts, grants, sandboxes })
-  const waiting = await grants.takeUp()
+  const addresses = new ClientAddresses(config.trustedProxies, log)
+  const { exposition, server: metricsServer } = await expose(prometheus, {
+    ...parts,
+    env: options.env,
+    lifelines: () => lifelines.size,
+  })
+  const app = createApp({
+    ...{ ...parts, grants, sandboxes, addresses },
+    ...(exposition ? { exposition } : {}),
+  })
+  const membership = new Membership({
+    ...parts,
+    stepAside() {
+      lifelines.stepAside()
+      sandboxes.stepAside()
+    },
+    async freed() {
+      await lifelines.takeUp()
+      await sandboxes.takeUp()
+      void sweepAll(parts)
+    },
+  })
+  const reaper = new Reaper({ ...parts, grants, sandboxes, membership })
+  const record = (event: 'broker.started' | 'policy.reloaded') =>
+    store.transaction((tx) =>
+      parts.audit.append(tx, {
+        event,
+        principal: null,
+        node: parts.node,
+        policy_version: policies.current.version,
+      }),
+    )
+  const feed = new Feed({
+    ...parts,
+    told: async (entry) => {
+      await grants.ender.toldOf(entry)
+      if (entry.event === 'sandbox.ended') await sandboxes.settle()
+      if (entry.event === 'policy.reloaded') await followPolicies()
+      if (entry.event.startsWith('broker.key')) await rotation.keepUp()
+    },
+  })
+  /** Another node has read its policies again: this one reads its own, and decides by them when it reaps. */
+  const followPolicies = async () => {
+    const before = policies.current.version
+    await policies.reload()
+    if (policies.current.version === before) return
+    await record('policy.reloaded')
+  }
+  feed.start((await parts.audit.head()).seq)
+  await grants.ender.endExpired()
+  await membership.join()
   serve(server, {
+    ...parts,
     app,
+    addresses,
     lines: {
       '/v1/lifeline': lifelines,
       '/v1/sandbox': sandboxes,
@@ -238,21 +175,14 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
       ),
   })
   // The grace of what an earlier process left starts now that it can be resumed.
-  for (const grant of waiting) lifelines.await(grant)
-  await sandboxes.takeUp()
+  await membership.serve()
   revoker.start()
   parts.notifier.start()
-  void sweepAll(parts)
   const stopReaping = every(REAP_MS, () => reaper.reap(), log)
-  const stopSweeping = every(SWEEP_MS, () => sweepAll(parts), log)
-  const record = (event: 'broker.started' | 'policy.reloaded') =>
-    store.transaction((tx) =>
-      parts.audit.append(tx, {
-        event,
-        principal: null,
-        policy_version: policies.current.version,
-      }),
-    )
+  const stopRotating = every(KEYS_MS, () => rotation.keepUp(), log)
+  const stopBeating = every(BEAT_MS, () => parts.incarnation.beat(), log)
+  const stopSettling = every(REAP_MS, () => parts.quarantine.settle(), log)
+  const stopSweeping = every(SWEEP_LOOK_MS, () => sweepAll(parts, { due: SWEEP_MS }), log)
   await record('broker.started')
   log.info('serving', { url: config.url, port: portOf(server), policies: policies.current.version })
   return {
@@ -269,11 +199,20 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     },
     async stop() {
       stopReaping()
+      stopRotating()
+      stopBeating()
+      stopSettling()
       stopSweeping()
+      // First: who comes now goes to another node, where there is one.
+      const closed = [server, ...(metricsServer ? [metricsServer] : [])].map(closeServer)
       lifelines.stop()
       sandboxes.stop()
-      await closeServer(server)
-      grants.stop()
+      await membership.leave().catch((thrown: unknown) => {
+        log.warn('the store was not told that this node goes', { reason: String(thrown) })
+      })
+      await Promise.all(closed)
+      grants.ender.stop()
+      await feed.stop()
       await revoker.stop()
       await parts.notifier.stop()
       await fleet.close()

@@ -1,10 +1,13 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { type RawData, WebSocket } from 'ws'
 import { type ErrorCode, JitError } from '../lib/errors.ts'
+import { tracing } from '../lib/tracing.ts'
 import { LIFELINE_CLOSE, PINGS_LOST } from '../protocol/lifeline.ts'
 import { parseJson, type Schema } from '../protocol/parse.ts'
 import type { Problem } from '../protocol/problem.ts'
 import type { Log } from './log.ts'
 import { problemOf } from './problem.ts'
+import type { Metrics } from './telemetry/metrics.ts'
 
 /** A connection that asks for nothing is closed after so many milliseconds. */
 const IDLE_MS = 30_000
@@ -12,11 +15,20 @@ const IDLE_MS = 30_000
 /** Messages that may wait while one is worked on: no client has more to say. */
 const MAX_WAITING = 16
 
+/** Bytes that may wait for a client to read them: a few of the largest messages. */
+const MAX_UNREAD = 1024 * 1024
+
+/** How long a client that is cut off may take to read that it is, in milliseconds. */
+const PARTING_MS = 1000
+
 export interface ChannelParts<Taken> {
   readonly schema: Schema<Taken>
   /** What is on it, for errors: `lifeline`. */
   readonly name: string
   readonly log: Log
+  /** Counts a message or a ping. @throws JitError `limit_reached` */
+  readonly admit: () => void
+  readonly metrics: Pick<Metrics, 'refused'>
   readonly handle: (message: Taken) => Promise<void>
   /** A message didn't succeed; its sender has been told. */
   readonly failed: (message: Taken, code: ErrorCode) => void
@@ -28,10 +40,12 @@ export interface ChannelParts<Taken> {
  * A WebSocket of an authenticated client that carries one thing: messages are taken one after the
  * other, each parsed or refused; silence, floods and lost clients end it.
  */
-export class Channel<Taken, Sent> {
+export class Channel<Taken extends { readonly type: string }, Sent> {
   readonly #socket: WebSocket
   readonly #parts: ChannelParts<Taken>
   readonly #idle: NodeJS.Timeout
+  /** What is done for it is done in the request that it began as. */
+  readonly #within = AsyncLocalStorage.snapshot()
   #work: Promise<void> = Promise.resolve()
   #asked = false
   #waiting = 0
@@ -43,10 +57,16 @@ export class Channel<Taken, Sent> {
     this.#idle = setTimeout(() => this.close(LIFELINE_CLOSE.badMessage), IDLE_MS)
     socket.on('message', (data, isBinary) => {
       this.#waiting += 1
-      if (this.#waiting > MAX_WAITING) return socket.terminate()
-      this.queue(() => this.#take(data, isBinary))
+      if (this.#admits()) this.queue(() => this.#take(data, isBinary))
+    })
+    socket.on('ping', (payload) => {
+      if (!this.#admits()) return
+      socket.pong(payload)
+      this.#checkUnread()
     })
     socket.on('pong', (payload) => {
+      // Nobody asked for it.
+      if (this.#missed === 0 && !this.#admits()) return
       this.#missed = 0
       parts.pong?.(String(payload))
     })
@@ -73,7 +93,7 @@ export class Channel<Taken, Sent> {
 
   /** Does something after what is being worked on. */
   queue(work: () => Promise<void>): void {
-    this.#work = this.#work.then(work)
+    this.#work = this.#work.then(() => this.#within(work))
   }
 
   /** @param patient whether a client that doesn't answer is kept all the same */
@@ -87,7 +107,38 @@ export class Channel<Taken, Sent> {
   }
 
   send(message: Sent): void {
-    if (this.open) this.#socket.send(JSON.stringify(message))
+    this.#say(message)
+  }
+
+  #say(message: Sent | { readonly type: 'problem'; readonly problem: Problem }): void {
+    if (!this.open) return
+    this.#socket.send(JSON.stringify(message))
+    this.#checkUnread()
+  }
+
+  /** Whether one more message is taken; if not, that was the last one. */
+  #admits(): boolean {
+    if (!this.open) return false
+    try {
+      this.#parts.admit()
+      if (this.#waiting <= MAX_WAITING) return true
+    } catch (thrown) {
+      if (JitError.from(thrown).code !== 'limit_reached') throw thrown
+    }
+    this.#cutOff()
+    return false
+  }
+
+  /** What a client doesn't read is kept in memory for it, and it may send what is answered without end. */
+  #checkUnread(): void {
+    if (this.#socket.bufferedAmount > MAX_UNREAD) this.#cutOff()
+  }
+
+  /** The client may come back; whatever else it sends on this connection is not even read. */
+  #cutOff(): void {
+    this.#socket.close(LIFELINE_CLOSE.overrun)
+    this.#socket.pause()
+    setTimeout(() => this.#socket.terminate(), PARTING_MS).unref()
   }
 
   close(code: number): void {
@@ -102,14 +153,12 @@ export class Channel<Taken, Sent> {
   /** Says what went wrong. */
   refuse(thrown: unknown, more: Partial<Problem> = {}): void {
     const error = JitError.from(thrown)
-    const { name, log } = this.#parts
+    const { name, log, metrics } = this.#parts
+    metrics.refused(error.code)
     if (error.code === 'internal') {
-      log.warn(`a ${name} failed`, { reason: error.message, stack: error.stack })
+      log.error(`a ${name} failed`, { reason: error.message, stack: error.stack })
     }
-    if (!this.open) return
-    this.#socket.send(
-      JSON.stringify({ type: 'problem', problem: { ...problemOf(error), ...more } }),
-    )
+    this.#say({ type: 'problem', problem: { ...problemOf(error), ...more } })
   }
 
   async #take(data: RawData, isBinary: boolean): Promise<void> {
@@ -127,7 +176,7 @@ export class Channel<Taken, Sent> {
       return
     }
     try {
-      await handle(message)
+      await tracing.during(`${name}: ${message.type}`, {}, () => handle(message))
     } catch (thrown) {
       this.refuse(thrown)
       failed(message, JitError.from(thrown).code)

@@ -1,5 +1,3 @@
-import type { Log } from './log.ts'
-
 /** `setTimeout` takes no more. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
@@ -9,27 +7,32 @@ const MAX_TIMER_MS = 2 ** 31 - 1
  */
 export class Deadlines {
   readonly #timers = new Map<string, NodeJS.Timeout>()
-  readonly #log: Log
-  readonly #end: (grant: string) => Promise<unknown>
+  readonly #end: (due: ReadonlyMap<string, number>) => void
+  #due = new Map<string, number>()
 
-  constructor(parts: { log: Log; end: (grant: string) => Promise<unknown> }) {
-    this.#log = parts.log
-    this.#end = parts.end
+  /** @param end told all whose time is over in the same turn of the event loop, each with its deadline */
+  constructor(end: (due: ReadonlyMap<string, number>) => void) {
+    this.#end = end
   }
 
-  /** @param milliseconds until the deadline */
-  watch(grant: string, milliseconds: number): void {
+  /** Times in milliseconds: the deadline since the epoch by the store's clock, and how long it is until then. */
+  watch(grant: string, { deadline, left }: { deadline: number; left: number }): void {
     this.forget(grant)
     const timer = setTimeout(
-      () => {
-        this.#timers.delete(grant)
-        this.#end(grant).catch((thrown: unknown) => {
-          this.#log.warn('a deadline could not be recorded', { grant, reason: String(thrown) })
-        })
-      },
-      Math.min(Math.max(0, milliseconds), MAX_TIMER_MS),
+      () => this.#over(grant, deadline),
+      Math.min(Math.max(0, left), MAX_TIMER_MS),
     )
     this.#timers.set(grant, timer)
+  }
+
+  #over(grant: string, deadline: number): void {
+    this.#timers.delete(grant)
+    if (this.#due.set(grant, deadline).size > 1) return
+    setImmediate(() => {
+      const due = this.#due
+      this.#due = new Map()
+      if (due.size > 0) this.#end(due)
+    })
   }
 
   forget(grant: string): void {
@@ -40,5 +43,6 @@ export class Deadlines {
   stop(): void {
     for (const timer of this.#timers.values()) clearTimeout(timer)
     this.#timers.clear()
+    this.#due = new Map()
   }
 }

@@ -1,4 +1,5 @@
 import { JitError } from '../lib/errors.ts'
+import { tracing } from '../lib/tracing.ts'
 import type { Decision, PolicySet } from '../policy/decide.ts'
 import { describeDenial } from '../policy/denial.ts'
 import { findObligation, type Hypothesis } from '../policy/obligations.ts'
@@ -118,6 +119,16 @@ export class Decider {
    * agent's is no wherever its owner's would be, and whatever is above its session's ceiling.
    */
   assess(asker: Asker, request: ResolvedRequest, evidence: Evidence): Assessment {
+    const { environment, task } = request
+    const attributes = { 'jit.environment': environment, 'jit.task': task }
+    return tracing.during('decide', { attributes }, () => {
+      const assessment = this.#assess(asker, request, evidence)
+      tracing.note({ 'jit.outcome': assessment.kind })
+      return assessment
+    })
+  }
+
+  #assess(asker: Asker, request: ResolvedRequest, evidence: Evidence): Assessment {
     const outside = outsideCeiling(request, asker.ceiling)
     if (outside.length > 0) return aboveCeiling(request, outside)
     const questions = this.#questions(asker, request, evidence)

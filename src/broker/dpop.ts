@@ -7,8 +7,11 @@ import { parse } from '../protocol/parse.ts'
 /** `dpop_signing_alg_values_supported`. No RSA: a proof brings its own key, and huge ones are slow to check. */
 export const PROOF_ALGORITHMS = ['ES256', 'Ed25519', 'EdDSA', 'ES384'] as const
 
-/** Seconds that a proof's `iat` may be away from now; its `jti` has to be remembered for twice that. */
-export const PROOF_WINDOW_SECONDS = 60
+/**
+ * Seconds that a proof's `iat` may be away from now: clocks a minute apart, and what a request takes on its way. Its
+ * `jti` has to be remembered for twice that.
+ */
+export const PROOF_WINDOW_SECONDS = 75
 
 /** A proof that holds, before its `jti` is looked up. */
 export interface VerifiedProof {
@@ -76,9 +79,13 @@ export async function verifyProof(input: ProofToVerify): Promise<VerifiedProof> 
   if (payload.htm !== input.method) throw invalid('htm: for another method')
   if (!sameTarget(payload.htu, input.url)) throw invalid('htu: for another URL')
   if (Math.abs(input.now / 1000 - payload.iat) > PROOF_WINDOW_SECONDS) {
-    throw new JitError('proof_invalid', 'dpop proof: iat: more than 60 s from the time here', {
-      hint: "check this machine's clock",
-    })
+    throw new JitError(
+      'proof_invalid',
+      `dpop proof: iat: more than ${PROOF_WINDOW_SECONDS} s from the time here`,
+      {
+        hint: "check this machine's clock",
+      },
+    )
   }
   if (input.accessToken !== undefined && payload.ath !== hashOf(input.accessToken)) {
     throw invalid('ath: for another access token')

@@ -1,6 +1,7 @@
 import { toTimestamp } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import type { Fleet } from './fleet.ts'
+import { inTime } from './in-time.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
 import type { LeaseRow } from './store/schema.ts'
@@ -58,16 +59,16 @@ export async function extendAll(
 
 async function extend(lease: LeaseRow, until: number, fleet: Fleet): Promise<void> {
   const target = fleet.get(lease.target)?.target
-  const signal = AbortSignal.timeout(EXTEND_MS)
   try {
-    if (!target?.extend || (await fleet.identity(target, signal)) !== lease.target_identity) {
-      throw new JitError('target_refused', `'${lease.target}' is another system now`)
-    }
-    const known = lease.external_id === null ? {} : { externalId: lease.external_id }
-    await target.extend({ handle: lease.handle, ...known }, until, signal)
+    await inTime({ target: lease.target, milliseconds: EXTEND_MS }, async (signal) => {
+      if (!target?.extend || (await fleet.identity(target, signal)) !== lease.target_identity) {
+        throw new JitError('target_refused', `'${lease.target}' is another system now`)
+      }
+      const known = lease.external_id === null ? {} : { externalId: lease.external_id }
+      await target.extend({ handle: lease.handle, ...known }, until, signal)
+    })
   } catch (thrown) {
     fleet.forgetIdentity(lease.target)
-    if (signal.aborted) throw new JitError('target_unreachable', `${lease.target}: no answer`)
     throw thrown
   }
 }

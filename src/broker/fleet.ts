@@ -22,12 +22,22 @@ export class Fleet {
 
   constructor(
     config: BrokerConfig,
-    context: (name: string, target: TargetConfig) => TargetContext,
+    {
+      context,
+      observe,
+    }: {
+      context: (name: string, target: TargetConfig) => TargetContext
+      /** As it is to be called. */
+      observe: (target: Target) => Target
+    },
   ) {
     this.#members = new Map(
       Object.entries(config.targets).map(([name, target]) => [
         name,
-        { config: target, target: target.kind.create(target.settings, context(name, target)) },
+        {
+          config: target,
+          target: observe(target.kind.create(target.settings, context(name, target))),
+        },
       ]),
     )
   }

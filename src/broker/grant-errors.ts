@@ -1,8 +1,27 @@
 import { JitError } from '../lib/errors.ts'
+import type { EndedBy } from '../protocol/grant.ts'
 
 /** It is over, or was never the caller's to go on with. */
 export function grantEnded(grant: string): JitError {
   return new JitError('grant_ended', `grant ${grant} is over`, { hint: 'ask again' })
+}
+
+/** Why it is over, where nobody gave a reason of their own. */
+export const ENDINGS: Readonly<Record<EndedBy, string>> = {
+  exit: 'the command has ended',
+  ttl: 'its time is over',
+  lifeline: 'the connection to the client was lost',
+  revoked: 'it was revoked',
+  context: 'its context changed',
+  policy: 'policy does not permit it any more',
+  session: 'the session has ended',
+}
+
+/** There is none, or none that the caller may see: nobody is told which. */
+export function noSuchGrant(grant: string): JitError {
+  return new JitError('not_found', `there is no grant ${grant}`, {
+    hint: "'jit grants' lists those that live, 'jit approve' what waits for you",
+  })
 }
 
 /** What can be done about a denial: policies are somebody's to change, what was handed on is the owner's. */

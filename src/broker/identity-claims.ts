@@ -2,6 +2,7 @@ import type { JWTPayload } from 'jose'
 import * as v from 'valibot'
 import { escapeForDisplay } from '../lib/escape.ts'
 import { parse } from '../protocol/parse.ts'
+import { whole } from '../protocol/values.ts'
 import type { IdentityConfig } from './config/config.ts'
 import { issuerKey } from './config/values.ts'
 
@@ -27,7 +28,11 @@ export interface IdentityClaims {
 }
 
 const Time = v.pipe(v.number('expected seconds'), v.safeInteger('expected whole seconds'))
-const Word = v.pipe(v.string('expected text'), v.maxLength(256, 'expected at most 256 characters'))
+const Word = v.pipe(
+  v.string('expected text'),
+  v.maxLength(256, 'expected at most 256 characters'),
+  whole,
+)
 const Words = v.pipe(
   v.array(Word, 'expected a list of texts'),
   v.maxLength(1000, 'expected at most 1000 entries'),
@@ -101,5 +106,6 @@ function nameOf({ preferred_username, email, name }: JWTPayload, subject: string
     (candidate) => typeof candidate === 'string' && candidate.trim() !== '',
   )
   const shown = escapeForDisplay(typeof chosen === 'string' ? chosen.slice(0, 256) : subject)
-  return shown.slice(0, 256)
+  // Cut in the middle of a character, it could not be recorded.
+  return shown.slice(0, 256).toWellFormed()
 }

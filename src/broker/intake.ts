@@ -47,7 +47,9 @@ export class Intake {
     const id = before?.row.id ?? `g_${newId(this.#parts.store.now())}`
     onResolved(id, request)
     if (before) return this.#answerAgain(session, before, request)
-    return this.#answer(session, { id, key, request })
+    const answer = await this.#answer(session, { id, key, request })
+    // The same request got another id at another node meanwhile: this one goes on with that.
+    return answer ?? this.request(sid, { key, details }, onResolved)
   }
 
   /** @throws JitError `idempotency_conflict` */
@@ -63,19 +65,21 @@ export class Intake {
     return before
   }
 
-  async #answer(session: Session, asked: NewRequest): Promise<RequestOutcome> {
+  /** @returns `undefined` when its key was used meanwhile, at another node */
+  async #answer(session: Session, asked: NewRequest): Promise<RequestOutcome | undefined> {
     const { ledger, config, failpoint } = this.#parts
     const { id, request } = asked
     const assessment = await this.#assess(session, request)
     if (assessment.kind === 'denied') {
-      await ledger.grants.record(this.#decided(session, asked, assessment), [], config.limits)
+      const decided = this.#decided(session, asked, assessment)
+      if (!(await ledger.grants.record(decided, [], config.limits))) return undefined
       return { kind: 'denied', ...this.#parts.decider.explain(request, assessment) }
     }
     if (assessment.kind === 'waits') {
       const { obligation, wantedBy } = assessment
       const waiting = { obligation, wantedBy, lapsesAt: this.#lapsesAt(), attended: true }
       const decided = this.#decided(session, asked, { ...assessment, ...waiting })
-      await ledger.grants.record(decided, [], config.limits)
+      if (!(await ledger.grants.record(decided, [], config.limits))) return undefined
       failpoint('request:pending')
       return { kind: 'pending', grant: id, ...waiting }
     }
@@ -87,6 +91,7 @@ export class Intake {
     })
     this.#parts.admit()
     const intents = await ledger.grants.record(decided, targets, config.limits)
+    if (!intents) return undefined
     failpoint('mint:intended')
     const { principal } = session
     const handover = await this.#parts.issuer.mint({ id, principal, ...request }, intents)
@@ -105,6 +110,7 @@ export class Intake {
       return { kind: 'denied', ...this.#parts.decider.explain(request, assessment) }
     }
     const { id } = before.row
+    await this.#parts.ledger.lines.hold('grants', id)
     // What was found may have been minted meanwhile, for a connection that is gone.
     return this.#parts.exclusively(id, async () =>
       this.#parts.waiting.goOn(session, await this.#parts.ledger.read.grant(id)),
@@ -156,7 +162,7 @@ export class Intake {
     const waiting = { obligation, wantedBy, lapsesAt: this.#lapsesAt(), attended: false }
     const { decisions } = assessment
     const decided = this.#decided(session, asked, { kind: 'waits', decisions, ...waiting })
-    await ledger.grants.record(decided, [], config.limits)
-    return ledger.read.grant(asked.id)
+    if (await ledger.grants.record(decided, [], config.limits)) return ledger.read.grant(asked.id)
+    return this.askAhead(sid, { key, details })
   }
 }

@@ -1,10 +1,12 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose'
 import type { Seal } from './seal.ts'
-import type { Store } from './store/store.ts'
+import type { SigningKeyRow } from './store/schema.ts'
 
 /** What a key signs. A token of one purpose is never taken for another: its key doesn't verify it. */
 export type KeyPurpose = 'session' | 'grant' | 'audit'
+
+export const KEY_PURPOSES: readonly KeyPurpose[] = ['session', 'grant', 'audit']
 
 /** A signing key of the broker; the private half rests in the store, sealed. */
 export interface SigningKey {
@@ -12,10 +14,15 @@ export interface SigningKey {
   /** `ES256` for grant tokens, because clouds that trust them take it; `EdDSA` elsewhere. */
   readonly algorithm: 'ES256' | 'EdDSA'
   readonly privateKey: KeyObject
-  readonly publicJwk: JWK
 }
 
-const algorithmOf = (purpose: KeyPurpose) => (purpose === 'grant' ? 'ES256' : 'EdDSA')
+/** A key's two halves, as they are about to be stored. */
+export type NewKey = Pick<SigningKeyRow, 'kid' | 'purpose' | 'private_key' | 'public_jwk'>
+
+export const algorithmOf = (purpose: KeyPurpose) => (purpose === 'grant' ? 'ES256' : 'EdDSA')
+
+/** What a private half is sealed for. */
+export const sealedAs = (kid: string) => `signing-key:${kid}`
 
 function generate(purpose: KeyPurpose): KeyObject {
   return purpose === 'grant'
@@ -23,49 +30,29 @@ function generate(purpose: KeyPurpose): KeyObject {
     : generateKeyPairSync('ed25519').privateKey
 }
 
-async function createKey(store: Store, seal: Seal, purpose: KeyPurpose): Promise<void> {
+/** A new key of a purpose, its private half sealed. */
+export async function newKey(purpose: KeyPurpose, seal: Seal): Promise<NewKey> {
   const privateKey = generate(purpose)
   const { d: _private, ...half } = await exportJWK(privateKey)
   const kid = await calculateJwkThumbprint(half)
   const publicJwk: JWK = { ...half, kid, use: 'sig', alg: algorithmOf(purpose) }
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-  await store.db
-    .insertInto('signing_keys')
-    .values({
-      kid,
-      purpose,
-      private_key: seal.seal(pem, `signing-key:${kid}`),
-      public_jwk: JSON.stringify(publicJwk),
-      created_at: store.now(),
-    })
-    .execute()
+  return {
+    kid,
+    purpose,
+    private_key: seal.seal(pem, sealedAs(kid)),
+    public_jwk: JSON.stringify(publicJwk),
+  }
 }
 
 /**
- * The broker's key for each purpose, made at the first start.
- * @throws JitError `store_failed` when the seal key isn't the one they were sealed with
+ * A stored key, opened.
+ * @throws JitError `store_failed` when no seal key of today is the one it was sealed with
  */
-export async function loadSigningKeys(
-  store: Store,
-  seal: Seal,
-): Promise<Record<KeyPurpose, SigningKey>> {
-  const load = async (purpose: KeyPurpose): Promise<SigningKey> => {
-    const row = await store.db
-      .selectFrom('signing_keys')
-      .selectAll()
-      .where('purpose', '=', purpose)
-      .orderBy('created_at', 'desc')
-      .executeTakeFirst()
-    if (!row) {
-      await createKey(store, seal, purpose)
-      return load(purpose)
-    }
-    return {
-      kid: row.kid,
-      algorithm: algorithmOf(purpose),
-      privateKey: createPrivateKey(seal.open(row.private_key, `signing-key:${row.kid}`)),
-      publicJwk: JSON.parse(row.public_jwk) as JWK,
-    }
+export function openKey(row: SigningKeyRow, seal: Seal): SigningKey {
+  return {
+    kid: row.kid,
+    algorithm: algorithmOf(row.purpose as KeyPurpose),
+    privateKey: createPrivateKey(seal.open(row.private_key, sealedAs(row.kid))),
   }
-  return { session: await load('session'), grant: await load('grant'), audit: await load('audit') }
 }

@@ -1,16 +1,19 @@
 import type { WebSocket } from 'ws'
 import { toTimestamp } from '../lib/clock.ts'
 import { type ErrorCode, JitError } from '../lib/errors.ts'
+import type { EndedBy } from '../protocol/grant.ts'
 import { ClientMessage, LIFELINE_CLOSE, type ServerMessage } from '../protocol/lifeline.ts'
 import { Channel } from './channel.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Failpoints } from './failpoints.ts'
-import { requestDenied } from './grant-errors.ts'
+import { ENDINGS, requestDenied } from './grant-errors.ts'
 import type { Grants } from './grants.ts'
 import type { Handover } from './issuer.ts'
 import type { Log } from './log.ts'
+import type { RateLimits } from './rate-limits.ts'
 import type { ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
+import type { Metrics } from './telemetry/metrics.ts'
 import type { RequestOutcome } from './waiting-requests.ts'
 
 /** Pongs after which a suspended client counts as awake: one may answer a ping from before. */
@@ -26,6 +29,8 @@ export interface LifelineParts {
   readonly config: Pick<BrokerConfig, 'lifeline'>
   readonly grants: Grants
   readonly log: Log
+  readonly rates: RateLimits
+  readonly metrics: Pick<Metrics, 'refused'>
   readonly failpoint: Failpoints
   readonly session: Session
   readonly hold: (grant: string) => void
@@ -55,6 +60,8 @@ export class Lifeline {
       schema: ClientMessage,
       name: 'lifeline',
       log: parts.log,
+      admit: () => parts.rates.take(parts.session.principal),
+      metrics: parts.metrics,
       handle: (message) => this.#handle(message),
       failed: (message, code) => {
         if (!this.#handedOver) this.#giveUp(message, code)
@@ -97,11 +104,16 @@ export class Lifeline {
   }
 
   /** The broker ended the grant: the client is told to stop the child, then what came of it. */
-  ended(by: Extract<ServerMessage, { type: 'revoked' }>['ended_by'], reason: string): void {
+  ended(ending: { by: EndedBy; reason: string }): void {
     const grant = this.#grant
-    if (grant === undefined || by === 'exit') return
-    this.#channel.send({ type: 'revoked', grant, ended_by: by, reason })
+    if (grant === undefined || ending.by === 'exit') return
+    this.#tellEnd(grant, ending)
     this.#channel.queue(() => this.#sendReceipt(grant))
+  }
+
+  /** What the client itself gave back, it need not be told of. */
+  #tellEnd(grant: string, { by, reason }: { by: EndedBy; reason: string }): void {
+    if (by !== 'exit') this.#channel.send({ type: 'revoked', grant, ended_by: by, reason })
   }
 
   /** Nothing came of a request or resume. */
@@ -236,8 +248,13 @@ export class Lifeline {
   async #resume(message: Extract<ClientMessage, { type: 'resume' }>): Promise<void> {
     this.#channel.begin('grant')
     const { grants, session } = this.#parts
-    const handover = await grants.resume(session.sid, message, () => this.#hold(message.grant))
-    this.#handOver('resumed', handover)
+    const { grant } = message
+    const resumption = await grants.resume(session.sid, message, () => this.#hold(grant))
+    if (resumption.kind === 'over') {
+      this.#tellEnd(grant, { by: resumption.endedBy, reason: ENDINGS[resumption.endedBy] })
+      return this.#sendReceipt(grant)
+    }
+    this.#handOver('resumed', resumption.handover)
     this.#channel.ping({ patient: true, payload: RESUMED })
   }
 
@@ -289,7 +306,7 @@ export class Lifeline {
   async #release({ grant, outcome }: Extract<ClientMessage, { type: 'release' }>): Promise<void> {
     this.#own(grant)
     if (!this.#handedOver) throw new JitError('request_invalid', 'nothing was granted yet')
-    await this.#parts.grants.end(grant, { by: 'exit', detail: { outcome } })
+    await this.#parts.grants.ender.end(grant, { by: 'exit', detail: { outcome } })
     await this.#sendReceipt(grant)
   }
 

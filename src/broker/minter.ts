@@ -2,6 +2,7 @@ import { JitError } from '../lib/errors.ts'
 import type { GrantContext } from '../protocol/grant.ts'
 import type { Principal } from '../protocol/principal.ts'
 import type { Fleet } from './fleet.ts'
+import { inTime } from './in-time.ts'
 import { MINT_WINDOW_MS, type MintedLease } from './ledger/lease-transitions.ts'
 import type { GrantRow, LeaseRow } from './store/schema.ts'
 
@@ -21,28 +22,25 @@ export async function mintAll(
   { fleet, grant }: { fleet: Fleet; grant: GrantFacts },
 ): Promise<MintOutcome> {
   const { repository, branch, commit } = grant.context
-  const signal = AbortSignal.timeout(MINT_WINDOW_MS / 2)
   const results = await Promise.allSettled(
     intents.map(async (lease): Promise<MintedLease> => {
       const target = fleet.get(lease.target)?.target
       if (!target) throw new JitError('internal', `target ${lease.target} is not configured`)
-      const minted = await target.mint(
-        {
-          handle: lease.handle,
-          mintBy: lease.mint_by,
-          expiresAt: lease.expires_at,
-          delivery: lease.delivery,
-          grant: {
-            id: grant.id,
-            principal: grant.principal,
-            environment: grant.environment,
-            task: grant.task,
-            signed: { repository, branch, commit },
-          },
+      const intent = {
+        handle: lease.handle,
+        mintBy: lease.mint_by,
+        expiresAt: lease.expires_at,
+        delivery: lease.delivery,
+        grant: {
+          id: grant.id,
+          principal: grant.principal,
+          environment: grant.environment,
+          task: grant.task,
+          signed: { repository, branch, commit },
         },
-        signal,
-      )
-      return { lease, minted }
+      }
+      const patience = { target: lease.target, milliseconds: MINT_WINDOW_MS / 2 }
+      return { lease, minted: await inTime(patience, (signal) => target.mint(intent, signal)) }
     }),
   )
   const minted = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))

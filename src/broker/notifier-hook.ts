@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { JitError } from '../lib/errors.ts'
+import { withoutTrailing } from '../lib/without-trailing.ts'
 import type { HookConfig } from './config/config.ts'
 import { isHookUrl } from './config/values.ts'
 
@@ -72,7 +73,7 @@ export class Hook {
 function keyOf(name: string, secret: string): Buffer {
   const encoded = secret.trim().replace(/^whsec_/, '')
   const key = Buffer.from(encoded, 'base64')
-  const exact = key.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '')
+  const exact = withoutTrailing(key.toString('base64'), '=') === withoutTrailing(encoded, '=')
   if (exact && key.length >= KEY_BYTES.least && key.length <= KEY_BYTES.most) return key
   throw new JitError('config_invalid', `notify.${name}.secret: expected 24 to 64 bytes in base64`, {
     hint: '`openssl rand -base64 32` makes one',

@@ -1,8 +1,8 @@
 import type { Principal } from '../protocol/principal.ts'
-import type { BrokerParts } from './broker.ts'
 import { type CutOff, cutOff } from './cutoffs.ts'
 import type { Grants } from './grants.ts'
 import { type LedgerGrant, principalOf } from './ledger/rows.ts'
+import type { BrokerParts } from './parts.ts'
 import type { Sandboxes } from './sandboxes.ts'
 import { endSession } from './session-end.ts'
 import type { Store } from './store/store.ts'
@@ -40,7 +40,7 @@ export async function offboard(order: CutOff, parts: Parts): Promise<Offboarded>
     ...(detail ? { detail } : {}),
     ...(actor ? { actor } : {}),
   } as const
-  await Promise.all(grants.map(({ row }) => parts.grants.endAnyway(row.id, ending)))
+  await parts.grants.ender.endEach(grants, ending)
   return { sessions, grants }
 }
 
@@ -67,9 +67,7 @@ export async function stopAgents(
   })
   await parts.sandboxes.settle()
   const grants = (await openGrants(parts)).filter(({ row }) => ids.has(row.principal_id))
-  await Promise.all(
-    grants.map(({ row }) => parts.grants.endAnyway(row.id, { by: 'revoked', actor })),
-  )
+  await parts.grants.ender.endEach(grants, { by: 'revoked', actor })
   return { sessions, grants }
 }
 

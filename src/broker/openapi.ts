@@ -97,6 +97,9 @@ export function openApiDocument(url: string) {
     paths: {
       '/healthz': { get: operation('Whether the process answers', undefined, open) },
       '/readyz': { get: operation('Whether it can do its work', undefined, open) },
+      '/metrics': {
+        get: operation("Prometheus's text format, where `metrics:` says so", undefined, open),
+      },
       '/.well-known/oauth-protected-resource': {
         get: operation('Where to sign in (RFC 9728)', 'ResourceMetadata', open),
       },

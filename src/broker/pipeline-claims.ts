@@ -1,6 +1,7 @@
 import type { JWTPayload } from 'jose'
 import * as v from 'valibot'
 import { parse, type Schema } from '../protocol/parse.ts'
+import { whole } from '../protocol/values.ts'
 import type { PipelineType } from './config/config.ts'
 
 /** What a pipeline's token says, whatever its kind. */
@@ -22,7 +23,7 @@ export interface PipelineClaims {
 }
 
 const text = (max: number) =>
-  v.pipe(v.string('expected text'), v.maxLength(max, `expected at most ${max} characters`))
+  v.pipe(v.string('expected text'), v.maxLength(max, `expected at most ${max} characters`), whole)
 const Path = v.pipe(
   text(500),
   v.regex(/^[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)+$/, 'expected a path'),

@@ -49,6 +49,7 @@ export function problemOf(error: JitError): Problem {
     detail: error.code === 'internal' ? 'the broker failed; its log says more' : error.message,
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     ...(error.grant === undefined ? {} : { grant: error.grant }),
+    ...(error.retryAfter === undefined ? {} : { retry_after: error.retryAfter }),
     ...(error.signIn && {
       max_age: error.signIn.max_age,
       acr_values: [...error.signIn.acr_values],

@@ -1,9 +1,9 @@
 import { JitError } from '../lib/errors.ts'
 import { programOf } from '../policy/request.ts'
 import type { SandboxClientMessage } from '../protocol/sandbox.ts'
-import type { BrokerParts } from './broker.ts'
 import { authenticationOf } from './decider.ts'
 import type { DomainDecision, LedgerSandbox } from './ledger/sandbox-ledger.ts'
+import type { BrokerParts } from './parts.ts'
 import type { Session } from './sessions.ts'
 
 type Opening = Extract<SandboxClientMessage, { type: 'open' }>
@@ -67,7 +67,8 @@ async function deniedOf(
   }
   const decisions = decideDomains(session, reaching, parts)
   const denied = decisions.filter(({ decision }) => decision.effect === 'deny')
-  if (denied.length > 0) return denied
+  // Of one whose line is at no node, whichever takes it up says so: nodes may have different policies.
+  if (denied.length > 0 || row.held_by === null) return denied
   const { version } = parts.policies.current
   await parts.ledger.sandboxes.redecided(row.id, { version, principal: session.principal })
   return []

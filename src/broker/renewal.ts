@@ -1,11 +1,11 @@
 import { JitError } from '../lib/errors.ts'
 import type { GrantContext } from '../protocol/grant.ts'
 import type { ClaimedContext } from '../protocol/request.ts'
-import type { BrokerParts } from './broker.ts'
 import type { Assessment, Decider, Evidence } from './decider.ts'
+import type { Ender } from './ender.ts'
 import { deadlineAfter, extendAll, requireExtendable } from './extension.ts'
-import type { Ending } from './ledger/grant-ledger.ts'
 import type { Move, Renewal } from './ledger/renewal-ledger.ts'
+import type { BrokerParts } from './parts.ts'
 import { claimedBy, type ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
 import type { GrantRow } from './store/schema.ts'
@@ -20,10 +20,7 @@ interface RenewalParts extends BrokerParts {
     row: GrantRow,
     approvals?: { notBefore: number },
   ) => Promise<Evidence>
-  /** Ends a grant that is active. */
-  readonly end: (grant: string, ending: Ending) => Promise<boolean>
-  /** Told the new deadline of a grant: milliseconds since the epoch. */
-  readonly renewed: (grant: string, expiresAt: number) => void
+  readonly ender: Ender
 }
 
 /** An active grant, as it is decided again. */
@@ -99,7 +96,7 @@ export class Renewals {
       throw error
     }
     if (!(await ledger.renewals.confirm(renewal))) throw over(row.id)
-    this.#parts.renewed(row.id, to)
+    this.#parts.ender.watchDeadline(row.id, to)
     failpoint('renew:recorded')
     return to
   }
@@ -121,7 +118,8 @@ export class Renewals {
       // Unknown means no.
       const reason = `its context changed: ${JitError.from(thrown).message}`
       if (later) await this.#note(live.row, { claimed, permitted: false, decisions: [] })
-      else await this.#parts.end(grant, { by: 'context', reason, detail: { claimed, reason } })
+      else
+        await this.#parts.ender.end(grant, { by: 'context', reason, detail: { claimed, reason } })
     }
   }
 
@@ -137,7 +135,7 @@ export class Renewals {
     const permitted = assessment.kind === 'permitted'
     if (permitted || later) return this.#note(row, { claimed, permitted, decisions })
     const reason = `its context changed: ${this.#explain(request, assessment)}`
-    await this.#parts.end(row.id, { by: 'context', reason, detail: { claimed, decisions } })
+    await this.#parts.ender.end(row.id, { by: 'context', reason, detail: { claimed, decisions } })
   }
 
   #note(row: GrantRow, moved: Omit<Move, 'policyVersion'>): Promise<void> {

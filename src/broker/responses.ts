@@ -6,6 +6,7 @@ import { problemOf } from './problem.ts'
 /** An error as a response: RFC 9457, or RFC 6749 where OAuth clients expect theirs. */
 export function errorResponse(c: Context, error: JitError, url: string): Response {
   const problem = problemOf(error)
+  if (problem.retry_after !== undefined) c.header('Retry-After', String(problem.retry_after))
   if (c.req.path.startsWith('/oauth/')) return oauthError(c, problem)
   if (problem.status === 401) c.header('WWW-Authenticate', challenge(c, problem, url))
   return c.body(JSON.stringify(problem), problem.status as 400, {
@@ -19,14 +20,13 @@ function oauthError(c: Context, problem: Problem): Response {
   const body = { ...problem, status, error: oauthCode(problem), error_description: problem.detail }
   return c.body(JSON.stringify(body), status as 400, {
     'Content-Type': 'application/json',
-    'Cache-Control': 'no-store',
   })
 }
 
 function oauthCode({ code, status }: Problem): string {
   if (code.startsWith('proof_')) return 'invalid_dpop_proof'
   if (status === 401) return 'invalid_grant'
-  return status < 500 ? 'invalid_request' : 'temporarily_unavailable'
+  return status < 500 && status !== 429 ? 'invalid_request' : 'temporarily_unavailable'
 }
 
 /** The scheme, and where to sign in (RFC 9728 section 5.1); why, only to who tried (RFC 6750 section 3.1). */

@@ -8,7 +8,9 @@ import {
 } from '../protocol/sandbox.ts'
 import { Channel } from './channel.ts'
 import type { Log } from './log.ts'
+import type { RateLimits } from './rate-limits.ts'
 import type { Session } from './sessions.ts'
+import type { Metrics } from './telemetry/metrics.ts'
 
 /** What makes a `reopen` hopeless; after anything else the supervisor comes back. */
 const FINAL: readonly ErrorCode[] = ['grant_ended', 'not_found', 'session_ended', 'denied']
@@ -16,6 +18,8 @@ const FINAL: readonly ErrorCode[] = ['grant_ended', 'not_found', 'session_ended'
 /** What a line leaves to whoever keeps the sandboxes. */
 export interface SandboxLineParts {
   readonly log: Log
+  readonly rates: RateLimits
+  readonly metrics: Pick<Metrics, 'refused'>
   readonly session: Session
   readonly open: (asked: Extract<SandboxClientMessage, { type: 'open' }>) => Promise<Sandbox>
   readonly reopen: (sandbox: string) => Promise<Sandbox>
@@ -40,6 +44,8 @@ export class SandboxLine {
       schema: SandboxClientMessage,
       name: 'sandbox line',
       log: parts.log,
+      admit: () => parts.rates.take(parts.session.principal),
+      metrics: parts.metrics,
       handle: (message) => this.#handle(message),
       failed: (message, code) => this.#giveUp(message, code),
       closed: parts.closed,

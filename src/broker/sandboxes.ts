@@ -1,10 +1,13 @@
 import type { WebSocket } from 'ws'
 import { JitError } from '../lib/errors.ts'
 import { LIFELINE_CLOSE, PING_INTERVAL_SECONDS } from '../protocol/lifeline.ts'
+import type { Principal } from '../protocol/principal.ts'
 import type { Refusal, Sandbox } from '../protocol/sandbox.ts'
-import type { BrokerParts } from './broker.ts'
+import { Graces } from './graces.ts'
 import type { Grants } from './grants.ts'
-import type { LedgerSandbox } from './ledger/sandbox-ledger.ts'
+import type { LedgerSandbox, SandboxLedger } from './ledger/sandbox-ledger.ts'
+import type { BrokerParts } from './parts.ts'
+import { tooOften } from './rate-limits.ts'
 import { decideAgain, decideDomains, type Reaching } from './reach.ts'
 import { RefusalLog } from './refusal-log.ts'
 import { SandboxLine } from './sandbox-line.ts'
@@ -14,6 +17,8 @@ import type { SandboxEnd } from './store/schema.ts'
 
 /** How many connections one session may hold. */
 const MAX_PER_SESSION = 40
+/** When one more may be tried, in seconds. */
+const AGAIN_S = 5
 /** How long a supervisor may take to answer that its connection is closed, in milliseconds. */
 const CLOSING_MS = 1000
 
@@ -22,21 +27,38 @@ export class Sandboxes {
   readonly #parts: BrokerParts & { readonly grants: Grants }
   readonly #bySandbox = new Map<string, SandboxLine>()
   readonly #all = new Set<SandboxLine>()
-  readonly #graces = new Map<string, NodeJS.Timeout>()
+  readonly #graces: Graces
   readonly #refusals = new Map<string, RefusalLog>()
   readonly #ping: NodeJS.Timeout
   #stopping = false
 
   constructor(parts: BrokerParts & { readonly grants: Grants }) {
     this.#parts = parts
+    const { ledger, store, log, config } = parts
+    this.#graces = new Graces({
+      what: 'sandboxes',
+      grace: config.lifeline.grace * 1000,
+      lines: ledger.lines,
+      store,
+      log,
+      isHeld: (id) => this.#bySandbox.has(id),
+      end: (id, how) => this.#end(id, 'lifeline', how),
+    })
     this.#ping = setInterval(() => {
       for (const line of this.#all) line.ping()
     }, PING_INTERVAL_SECONDS * 1000)
   }
 
-  /** @throws JitError `denied` for anybody but a copilot */
-  admit({ principal }: Session): void {
-    if (principal.kind === 'agent') return
+  /** @throws JitError `denied` for anybody but a copilot; `limit_reached` for one connection too many */
+  admit({ sid, principal }: Session): void {
+    this.#requireAgent(principal)
+    const held = [...this.#all].filter((line) => line.sid === sid).length
+    if (held < MAX_PER_SESSION) return
+    throw tooOften(`your session has ${held} sandboxes, and no more at once`, AGAIN_S)
+  }
+
+  #requireAgent({ kind }: Principal): void {
+    if (kind === 'agent') return
     throw new JitError('denied', 'only a copilot has a sandbox', {
       hint: 'a session of its own: jit login --agent NAME',
     })
@@ -44,9 +66,8 @@ export class Sandboxes {
 
   /** Takes over a connection of an authenticated session. */
   accept(socket: WebSocket, session: Session): void {
-    const held = [...this.#all].filter(({ sid }) => sid === session.sid).length
-    if (held >= MAX_PER_SESSION) {
-      socket.close(LIFELINE_CLOSE.tooMany)
+    if (this.#stopping) {
+      socket.close(LIFELINE_CLOSE.restarting)
       return
     }
     let sandbox: string | undefined
@@ -60,6 +81,8 @@ export class Sandboxes {
     }
     const line: SandboxLine = new SandboxLine(socket, {
       log: this.#parts.log,
+      rates: this.#parts.rates,
+      metrics: this.#parts.metrics,
       session,
       open: (asked) => this.#open(session.sid, asked, hold),
       reopen: (id) => this.#reopen(session.sid, id, hold),
@@ -73,7 +96,7 @@ export class Sandboxes {
   async #open(sid: string, asked: Reaching, hold: (id: string) => void): Promise<Sandbox> {
     const { sessions, policies, ledger } = this.#parts
     const session = await sessions.get(sid)
-    this.admit(session)
+    this.#requireAgent(session.principal)
     const decisions = decideDomains(session, asked, this.#parts)
     const id = ledger.sandboxes.newId()
     const { profile, command } = asked
@@ -98,6 +121,7 @@ export class Sandboxes {
     }
     await find()
     hold(id)
+    await ledger.lines.hold('sandboxes', id)
     // Its grace may have been over just before it was held.
     return this.#view(await find())
   }
@@ -109,7 +133,7 @@ export class Sandboxes {
   }
 
   #hold(id: string, line: SandboxLine): void {
-    this.#clearGrace(id)
+    this.#graces.clear(id)
     const before = this.#bySandbox.get(id)
     this.#bySandbox.set(id, line)
     if (before && before !== line) before.close(LIFELINE_CLOSE.replaced)
@@ -121,28 +145,19 @@ export class Sandboxes {
     this.#all.delete(line)
     if (sandbox === undefined || this.#bySandbox.get(sandbox) !== line) return
     this.#bySandbox.delete(sandbox)
-    this.#await(sandbox)
+    this.#graces.lose(sandbox)
   }
 
-  /** Gives a sandbox without a line the grace to find one. */
-  #await(id: string): void {
-    this.#clearGrace(id)
-    if (this.#stopping) return
-    const end = () => {
-      this.#graces.delete(id)
-      this.#end(id, 'lifeline').catch((thrown: unknown) => {
-        const reason = String(thrown)
-        this.#parts.log.warn('a lost sandbox could not be recorded', { sandbox: id, reason })
-        // Deny on doubt: it is tried until it is recorded.
-        this.#await(id)
-      })
+  /** Watches over what another process left without a line: {@link Graces.takeUp}. */
+  takeUp(): Promise<void> {
+    return this.#graces.takeUp()
+  }
+
+  /** Ends those that lost their line, at whichever node, and found no other within their grace. */
+  async endAbandoned(): Promise<void> {
+    for (const id of await this.#parts.ledger.lines.abandoned('sandboxes')) {
+      await this.#end(id, 'lifeline', { unheld: true })
     }
-    this.#graces.set(id, setTimeout(end, this.#parts.config.lifeline.grace * 1000))
-  }
-
-  #clearGrace(id: string): void {
-    clearTimeout(this.#graces.get(id))
-    this.#graces.delete(id)
   }
 
   async #refused(id: string, refusals: readonly Refusal[]): Promise<void> {
@@ -157,19 +172,19 @@ export class Sandboxes {
   async #end(
     id: string,
     by: Exclude<SandboxEnd, 'session'>,
-    detail: Readonly<Record<string, unknown>> = {},
+    why: Parameters<SandboxLedger['end']>[2] = {},
   ): Promise<void> {
     const { ledger, grants } = this.#parts
-    await ledger.sandboxes.end(id, by, detail)
+    await ledger.sandboxes.end(id, by, why)
     await this.settle()
-    await grants.endWithSessions()
+    await grants.ender.endWithSessions()
   }
 
   /** Tells the lines of sandboxes that have ended, by whatever: everything in them stops. */
   async settle(): Promise<void> {
-    const held = [this.#bySandbox, this.#graces, this.#refusals].flatMap((map) => [...map.keys()])
-    for (const ended of await this.#parts.ledger.sandboxes.ended([...new Set(held)])) {
-      this.#clearGrace(ended.id)
+    const held = new Set([...this.#bySandbox.keys(), ...this.#graces.ids, ...this.#refusals.keys()])
+    for (const ended of await this.#parts.ledger.sandboxes.ended([...held])) {
+      this.#graces.clear(ended.id)
       const line = this.#bySandbox.get(ended.id)
       this.#bySandbox.delete(ended.id)
       // Who said that the command has ended needs no word of it.
@@ -190,15 +205,7 @@ export class Sandboxes {
   /** Ends sandboxes that have what policy permits no more: policies or their agent have changed since. */
   async redecide(): Promise<void> {
     for (const { sandbox, detail } of await decideAgain(this.#parts)) {
-      await this.#end(sandbox, 'policy', detail)
-    }
-  }
-
-  /** Takes up what an earlier process left: its grace starts now. */
-  async takeUp(): Promise<void> {
-    for (const { id } of await this.#parts.ledger.sandboxes.live()) {
-      // Some are back already.
-      if (!this.#bySandbox.has(id)) this.#await(id)
+      await this.#end(sandbox, 'policy', { detail })
     }
   }
 
@@ -207,12 +214,17 @@ export class Sandboxes {
     for (const { id } of await this.#parts.ledger.sandboxes.live()) await this.#end(id, 'lifeline')
   }
 
+  /** Sends all supervisors elsewhere: this node can't keep the ledger, and others may have taken over. */
+  stepAside(): void {
+    for (const line of this.#all) line.close(LIFELINE_CLOSE.restarting)
+  }
+
   /** Lets go of all connections; their supervisors come back to whoever serves next. */
   stop(): void {
     this.#stopping = true
     clearInterval(this.#ping)
-    for (const timer of this.#graces.values()) clearTimeout(timer)
-    for (const line of this.#all) line.close(LIFELINE_CLOSE.restarting)
+    this.#graces.stop()
+    this.stepAside()
     const cut = () => {
       for (const line of this.#all) line.terminate()
     }

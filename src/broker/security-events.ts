@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { parse } from '../protocol/parse.ts'
+import { whole } from '../protocol/values.ts'
 import type { TransmitterConfig } from './config/config.ts'
 import { issuerKey } from './config/values.ts'
 import { encodeSubject } from './identity-claims.ts'
@@ -59,7 +60,7 @@ const MAX_AGE_SECONDS = 7 * 86_400
 export const EVENT_REMEMBERED_MS = (MAX_AGE_SECONDS + 86_400) * 1000
 
 const Envelope = v.object({
-  jti: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
+  jti: v.pipe(v.string(), v.minLength(1), v.maxLength(256), whole),
   events: v.pipe(
     v.record(v.pipe(v.string(), v.maxLength(512)), v.unknown()),
     v.check((events) => Object.keys(events).length > 0, 'expected an event'),

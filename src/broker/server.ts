@@ -5,18 +5,36 @@ import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { JitError } from '../lib/errors.ts'
+import { type SpanOptions, tracing } from '../lib/tracing.ts'
 import { MAX_MESSAGE_BYTES } from '../protocol/lifeline.ts'
-import { PROBLEM_MEDIA_TYPE } from '../protocol/problem.ts'
 import type { App } from './app.ts'
+import type { ClientAddresses } from './client-address.ts'
 import type { BrokerConfig } from './config/config.ts'
 import { isLoopbackHost } from './config/values.ts'
-import { problemOf } from './problem.ts'
+import { Connections } from './connections.ts'
+import type { RateLimits } from './rate-limits.ts'
+import { refuseRequest, refuseUnread, refuseUpgrade } from './refusal.ts'
 import type { Session } from './sessions.ts'
+import { asRequest, REQUEST_ID_HEADER, requestId } from './telemetry/request-id.ts'
+
+/** What a connection may take, in milliseconds, and how large the head of a request may be. */
+const TIMES = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 1000,
+  maxHeaderSize: 16 * 1024,
+}
+const HANDSHAKE_MS = 10_000
+/** From a request to the last byte of its answer: the slowest waits for targets, which takes seconds. */
+const ANSWER_MS = 60_000
+/** A proxy that keeps its connections for a minute, as most do, must not find one closed. */
+const PROXY_KEEP_ALIVE_MS = 75_000
 
 /** What takes over the WebSockets of a path. */
 interface Lines {
   /** Whether such a session may come at all. @throws JitError */
-  admit?(session: Session): void
+  admit(session: Session): void
   accept(socket: WebSocket, session: Session): void
 }
 
@@ -24,6 +42,18 @@ interface Lines {
 export interface Mount {
   readonly prefix: string
   readonly listener: RequestListener
+}
+
+/** What answers on a server. */
+interface ServedParts {
+  readonly config: BrokerConfig
+  readonly app: App
+  /** By path. */
+  readonly lines: Readonly<Record<string, Lines>>
+  readonly authenticateUpgrade: (request: IncomingMessage) => Promise<Session>
+  readonly mounts: readonly Mount[]
+  readonly rates: RateLimits
+  readonly addresses: ClientAddresses
 }
 
 /**
@@ -39,28 +69,16 @@ export function checkTransport(config: BrokerConfig): void {
 }
 
 function createPlainOrTls({ tls }: Pick<BrokerConfig, 'tls'>): Server {
-  if (!tls) return createServer()
+  if (!tls) return createServer(TIMES)
   try {
     const pair = { cert: readFileSync(tls.cert), key: readFileSync(tls.key) }
-    return createTlsServer({ ...pair, minVersion: 'TLSv1.2' })
+    const safe = { minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_MS } as const
+    return createTlsServer({ ...pair, ...safe, ...TIMES })
   } catch (cause) {
     throw new JitError('config_invalid', 'tls: the certificate or its key cannot be used', {
       cause,
     })
   }
-}
-
-/** Refuses an upgrade as any other request would be (RFC 9457), and hangs up. */
-function refuseUpgrade(socket: Socket, thrown: unknown): void {
-  const problem = problemOf(JitError.from(thrown))
-  const body = JSON.stringify(problem)
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${problem.title}\r\n` +
-      `Content-Type: ${PROBLEM_MEDIA_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `Connection: close\r\n\r\n${body}`,
-  )
-  // The other side may leave its half open for ever.
-  socket.destroySoon()
 }
 
 /**
@@ -72,6 +90,7 @@ export async function bind(config: Pick<BrokerConfig, 'listen' | 'tls'>): Promis
   // Whoever comes before anybody serves is told to come again, not left waiting.
   server.on('request', (_, response) => response.writeHead(503, { 'Retry-After': '1' }).end())
   server.on('upgrade', (_, socket) => socket.destroy())
+  server.on('clientError', refuseUnread)
   const { host, port } = config.listen
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => {
@@ -88,42 +107,68 @@ export function portOf(server: Server): number {
   return (server.address() as AddressInfo).port
 }
 
+function spanOf({ headers }: IncomingMessage): SpanOptions {
+  const { traceparent: parent } = headers
+  return { kind: 'server', ...(typeof parent === 'string' ? { parent } : {}) }
+}
+
 /** Answers requests and lifelines on a bound server. */
-export function serve(
-  server: Server,
-  {
-    app,
-    lines,
-    authenticateUpgrade,
-    mounts,
-  }: {
-    app: App
-    /** By path. */
-    lines: Readonly<Record<string, Lines>>
-    authenticateUpgrade: (request: IncomingMessage) => Promise<Session>
-    mounts: readonly Mount[]
-  },
-): void {
+export function serve(server: Server, parts: ServedParts): void {
+  const { app, mounts, config, addresses } = parts
+  const connections = new Connections(config.limits, addresses)
+  connections.watch(server)
+  if (config.trustedProxies.length > 0) server.keepAliveTimeout = PROXY_KEEP_ALIVE_MS
   const answer = getRequestListener(app.fetch)
   server.removeAllListeners('request').removeAllListeners('upgrade')
   server.on('request', (request, response) => {
+    try {
+      connections.check(request.socket)
+    } catch (thrown) {
+      return refuseRequest(response, thrown)
+    }
+    // Whoever doesn't read their answer has it kept for them in memory until then.
+    const late = setTimeout(() => request.socket.destroy(), ANSWER_MS)
+    response.once('close', () => clearTimeout(late))
     const mount = mounts.find(({ prefix }) => request.url?.startsWith(prefix))
     void (mount?.listener ?? answer)(request, response)
   })
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES })
-  server.on('upgrade', async (request, socket, head) => {
+  serveLines(server, connections, parts)
+}
+
+function serveLines(
+  server: Server,
+  connections: Connections,
+  { lines, rates, addresses, authenticateUpgrade }: ServedParts,
+): void {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE_BYTES,
+    // Whoever pings and doesn't read would have the answers kept in memory: the channel answers.
+    autoPong: false,
+  })
+  sockets.on('headers', (headers) => headers.push(`${REQUEST_ID_HEADER}: ${requestId()}`))
+  const upgrade = async (request: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy())
     try {
+      connections.check(socket)
+      const arrival = rates.arrive(addresses.of(request))
       const path = request.url?.split('?')[0] ?? ''
       const line = Object.hasOwn(lines, path) ? lines[path] : undefined
       if (!line) throw new JitError('not_found', `there is no lifeline at ${request.url}`)
       const session = await authenticateUpgrade(request)
-      line.admit?.(session)
+      arrival.of(session.principal)
+      line.admit(session)
+      connections.line(request)
       sockets.handleUpgrade(request, socket, head, (socket) => line.accept(socket, session))
     } catch (thrown) {
-      refuseUpgrade(socket as Socket, thrown)
+      refuseUpgrade(socket, thrown)
     }
-  })
+  }
+  server.on('upgrade', (request, socket, head) =>
+    asRequest(() =>
+      tracing.during('connect', spanOf(request), () => upgrade(request, socket as Socket, head)),
+    ),
+  )
 }
 
 /** Stops listening; resolves when the last connection is gone, which takes 2 s at most. */

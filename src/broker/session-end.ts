@@ -31,6 +31,21 @@ export async function endSession(
   return closed
 }
 
+/** Ends every session, and with it what lives on it. @returns how many were open */
+export async function endEverySession(
+  tx: Tx,
+  { audit, at }: { audit: AuditLog; at: number },
+): Promise<number> {
+  const open = await tx
+    .selectFrom('sessions')
+    .select('sid')
+    .where('ended_at', 'is', null)
+    .orderBy('sid')
+    .execute()
+  for (const { sid } of open) await endSession(tx, sid, { audit, at, by: 'revoked' })
+  return open.length
+}
+
 async function close(
   tx: Tx,
   sid: string,

@@ -1,12 +1,12 @@
 import { JitError } from '../lib/errors.ts'
 import type { ClaimedContext, Command } from '../protocol/request.ts'
-import type { BrokerParts } from './broker.ts'
 import type { Decider, Evidence } from './decider.ts'
-import { grantEnded, requestLapsed } from './grant-errors.ts'
+import { grantEnded, noSuchGrant, requestLapsed } from './grant-errors.ts'
 import type { Handover, Issuer } from './issuer.ts'
 import type { Waiting } from './ledger/decided-request.ts'
 import type { Use } from './ledger/request-ledger.ts'
 import { isOver, isWaiting, type LedgerGrant, principalOf } from './ledger/rows.ts'
+import type { BrokerParts } from './parts.ts'
 import { checkSame, checkTtl, claimedBy, type ResolvedRequest } from './requests.ts'
 import type { Session } from './sessions.ts'
 import type { GrantRow } from './store/schema.ts'
@@ -61,7 +61,7 @@ export class WaitingRequests {
     const session = await this.#parts.sessions.get(sid)
     const found = await this.#parts.ledger.read.grant(grant)
     const { row } = found
-    if (!isAsker(session, row)) throw notFound(grant)
+    if (!isAsker(session, row)) throw noSuchGrant(grant)
     if (!isOpenTo(session, found)) throw grantEnded(grant)
     const request = this.#parts.decider.recorded(row)
     try {
@@ -82,6 +82,9 @@ export class WaitingRequests {
    */
   async proceed(sid: string, grant: string): Promise<RequestOutcome> {
     const session = await this.#parts.sessions.get(sid)
+    // Asked for again on a newer connection, at another node: that one goes on.
+    const elsewhere = await this.#parts.ledger.lines.elsewhere([grant])
+    if (elsewhere.length > 0) throw grantEnded(grant)
     return this.goOn(session, await this.#parts.ledger.read.grant(grant))
   }
 
@@ -157,8 +160,4 @@ function isAsker({ principal }: Session, row: GrantRow): boolean {
 function isOpenTo({ sid }: Session, found: LedgerGrant): boolean {
   const { row } = found
   return isWaiting(row) || (row.state !== 'denied' && row.sid === sid && !isOver(found))
-}
-
-function notFound(grant: string): JitError {
-  return new JitError('not_found', `there is no grant ${grant}`)
 }

@@ -22,7 +22,7 @@ const LOOK_EVERY = 2000
 export async function askAhead(options: RequestOptions, deps: Deps): Promise<number> {
   const choice = { verb: 'jit request', tried: false, quiet: options.json === true }
   const request = await grantRequest(options, deps, choice)
-  const connection = await connect(deps)
+  const connection = await connect(deps, { tells: !options.json && !options.wait })
   const asked = await ask(request, { connection, deps })
   // What was asked ahead ends with the session that asked.
   deps.atExit.clear()

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { withCoresAsBefore } from '../lib/own-memory.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -20,7 +21,8 @@ export async function openInBrowser(url: URL, env: Environment): Promise<boolean
   const [program, ...args] = opener(env, process.platform) ?? []
   if (!program || !/^https?:$/.test(url.protocol)) return false
   return new Promise((resolve) => {
-    const child = spawn(program, [...args, url.href], { stdio: 'ignore', detached: true })
+    const options = { stdio: 'ignore', detached: true } as const
+    const child = withCoresAsBefore(() => spawn(program, [...args, url.href], options))
     child.once('error', () => resolve(false))
     child.once('spawn', () => resolve(true))
     child.unref()

@@ -70,7 +70,8 @@ function readSimple(text: string): ClientConfig | undefined {
 }
 
 /** Nothing but comments. */
-const isEmpty = (text: string): boolean => /^(?:\s*(?:#.*)?\n?)*$/.test(text)
+const isEmpty = (text: string): boolean =>
+  text.split('\n').every((line) => /^\s*(?:#.*)?$/.test(line))
 
 async function parseConfig(text: string, file: string): Promise<ClientConfig> {
   if (isEmpty(text)) return {}

@@ -7,6 +7,7 @@ import { chosenAgent } from './agent.ts'
 import type { Deps } from './deps.ts'
 import { linkFrom, unsigned } from './inside.ts'
 import { sessionStore } from './job.ts'
+import { progressOn } from './progress.ts'
 
 /** A broker as a command reaches it, in the name of whoever is signed in. */
 export interface Connection {
@@ -59,18 +60,21 @@ export async function requireBroker(deps: Deps): Promise<string> {
 /**
  * The broker with the session there: the person's, that of the copilot `JIT_AGENT`, in a job the
  * job's own; inside a sandbox none, which the link adds. A session that is missing shows at the first request.
+ * @param options.tells whether each question that takes long says so
  * @throws JitError as {@link requireBroker}
  */
-export async function connect(deps: Deps): Promise<Connection> {
+export async function connect(deps: Deps, { tells = false } = {}): Promise<Connection> {
   const broker = await requireBroker(deps)
-  const { env, clock, paths, interrupted } = deps
+  const { env, clock, paths, interrupted: signal } = deps
+  const progress = progressOn(deps, { quiet: !tells })
+  const during = <T>(question: Promise<T>) => progress.during('asking the broker', question)
   if (linkFrom(env) !== undefined) {
-    const client = createBrokerClient({ broker, authorizer: unsigned, signal: interrupted })
+    const client = createBrokerClient({ broker, authorizer: unsigned, signal, during })
     return { broker, authorizer: unsigned, client }
   }
   const agent = chosenAgent(env)
   const keystore = agent === undefined ? sessionStore(broker, deps) : deps.keystore
   const authorizer = createAuthorizer({ broker, agent, keystore, clock, paths, env })
-  const client = createBrokerClient({ broker, authorizer, signal: interrupted })
+  const client = createBrokerClient({ broker, authorizer, signal, during })
   return { broker, authorizer, client }
 }

@@ -6,6 +6,7 @@ import type { Ceiling } from '../protocol/principal.ts'
 import { ceilingLines } from './ceiling-text.ts'
 import type { LoginOptions } from './commands/login.ts'
 import type { Deps } from './deps.ts'
+import { progressOn } from './progress.ts'
 import { symbolsFor } from './symbols.ts'
 
 /** Flags of `jit login` that say what a copilot is given; the others are about a sign-in. */
@@ -45,13 +46,15 @@ export async function delegate(
 ): Promise<void> {
   const { clock, paths, interrupted: signal } = deps
   const ceiling = ceilingOf(options)
-  const session = await delegateSession({
+  const handingOn = delegateSession({
     person: { broker, keystore: await deps.keystore(), clock, paths },
     agent,
     ceiling,
     expiresIn: options.ttl === undefined ? undefined : parseDuration(options.ttl),
     signal,
   })
+  const progress = progressOn(deps, { quiet: options.json })
+  const session = await progress.during('handing your session on', handingOn)
   const { principal, session_expires_at } = session
   if (options.json) {
     deps.io.out(

@@ -42,7 +42,7 @@ export async function tryOut(
   const masked = Object.keys(maskedStreams(mask, { env: deps.env, terminals }))
   const choice = { verb, tried: true, quiet: options.json === true }
   const { details } = await grantRequest(options, deps, choice)
-  const { client } = await connect(deps)
+  const { client } = await connect(deps, { tells: !options.json })
   const foretold = await client.foretell(details)
   const child = childOf(foretold, { masked, env: deps.env })
   report({ foretold, details, child, json: options.json === true }, deps)

@@ -86,8 +86,11 @@ export function elevationReport(
       warn(`not renewed (${escapeForDisplay(error.message)}): ${endText(expiresAt, clock.now())}`),
     endsSoon: (expiresAt) => warn(endText(expiresAt, clock.now())),
     stopping: (why) => warn(`${stopText(why)}: stopping the command`),
+    releasing: ({ credentials }) =>
+      progress.begin(`giving ${credentials.map(({ target }) => target).join(', ')} back`),
     survived: (pids) => warn(`could not end process ${pids.join(', ')}`),
     finished({ granted, release, releaseTook, stopped }) {
+      progress.end()
       if (release.kind === 'unconfirmed') {
         warn(`no receipt for ${granted.grant}: ${escapeForDisplay(release.reason)}`)
         warn(lateText(granted.grace, formatTime(granted.expires_at, clock.now())))

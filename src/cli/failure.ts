@@ -13,12 +13,12 @@ export function reportFailure(
       ...(hint === undefined ? {} : { hint }),
       ...(grant === undefined ? {} : { grant }),
     }
-    io.note(JSON.stringify({ error: { code, message, ...rest } }))
+    io.noteWhole(JSON.stringify({ error: { code, message, ...rest } }))
   } else {
     io.note(`jit: ${io.style.red('error')}: ${escapeForDisplay(message)}`)
     if (hint !== undefined) io.note(`jit: ${io.style.cyan('hint')}: ${escapeForDisplay(hint)}`)
   }
-  if (debug) io.note(stackOf(error))
+  if (debug) io.noteWhole(stackOf(error))
 }
 
 function stackOf(error: Error): string {

@@ -1,10 +1,34 @@
-import { Command } from 'commander'
+import { Command, Help, type HelpConfiguration } from 'commander'
 import { JitError } from '../lib/errors.ts'
 import { nearest } from '../lib/nearest.ts'
 import { EXAMPLES } from './examples.ts'
 
 const READ_ON =
   "'jit help COMMAND' says more of one, 'man jit' of all; docs/getting-started.md is a tour."
+
+/** Columns beside the names, with fewer of which what they are stands under them. */
+const ROOM_BESIDE = 30
+
+/** How help is laid out, on a narrow terminal too. */
+export const HELP_LAYOUT: HelpConfiguration = {
+  showGlobalOptions: false,
+  subcommandTerm: (command) => command.name(),
+  // Of the terminal; what is narrower is broken all the same.
+  minWidthToWrap: 1,
+  formatItem(term, termWidth, description, helper) {
+    const columns = helper.helpWidth ?? Infinity
+    const beside = columns - termWidth - INDENT.length - GAP.length
+    if (beside >= ROOM_BESIDE || description === '') {
+      return Help.prototype.formatItem.call(helper, term, termWidth, description, helper)
+    }
+    const under = INDENT.repeat(3)
+    const rows = helper.boxWrap(description, Math.max(1, columns - under.length)).split('\n')
+    return [INDENT + term, ...rows.map((row) => under + row)].join('\n')
+  },
+}
+
+const INDENT = '  '
+const GAP = '  '
 
 /** The command that shows help, under `group`. */
 export function helpCommand(group: string): Command {

@@ -53,6 +53,7 @@ const OUTSIDE_ONLY = new Set([
   'policy',
   'broker',
   'dev',
+  'doctor',
   'sandbox',
 ])
 

@@ -6,8 +6,10 @@ import type { ChalkInstance } from 'chalk'
 export interface Io {
   /** One line of what was asked for. */
   out(line: string): void
-  /** One line for the person. */
+  /** One line for the person, broken between words where it is longer than the terminal. */
   note(line: string): void
+  /** The same as it is: for programs. */
+  noteWhole(line: string): void
   /**
    * Draws one line for the person in place of the one drawn before; an empty one only takes it away.
    * Where {@link Io.live} is false there is no such line.

@@ -130,7 +130,7 @@ async function tierOf(
   deps: Deps,
 ): Promise<string | undefined> {
   const { connect } = await import('./connect.ts')
-  const { client } = await connect(deps)
+  const { client } = await connect(deps, { tells: true })
   const question = { repository, branch, commit, environment, all: true }
   const { environments } = await client.askable(question)
   return environments.find(({ name }) => name === environment)?.tier

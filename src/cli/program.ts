@@ -1,6 +1,5 @@
 import { Command, CommanderError } from 'commander'
 import manifest from '../../package.json' with { type: 'json' }
-import { JitError } from '../lib/errors.ts'
 import { registerAcknowledge } from './commands/acknowledge.ts'
 import { registerApprove } from './commands/approve.ts'
 import { registerAudit } from './commands/audit.ts'
@@ -8,6 +7,7 @@ import { registerBroker } from './commands/broker.ts'
 import { registerCompletion } from './commands/completion.ts'
 import { registerDeny } from './commands/deny.ts'
 import { registerDev } from './commands/dev.ts'
+import { registerDoctor } from './commands/doctor.ts'
 import { registerExec } from './commands/exec.ts'
 import { registerGrants } from './commands/grants.ts'
 import { registerHook } from './commands/hook.ts'
@@ -26,8 +26,10 @@ import { registerTrust } from './commands/trust.ts'
 import { registerWhoami } from './commands/whoami.ts'
 import type { Deps } from './deps.ts'
 import { EXIT } from './exit-codes.ts'
-import { addExamples, helpCommand, showHelp } from './help.ts'
+import { addExamples, HELP_LAYOUT, helpCommand, showHelp } from './help.ts'
 import { refuseInside } from './inside.ts'
+import { wrapTo } from './text-width.ts'
+import { exitCodeOfParser } from './usage-error.ts'
 
 /** How a command says the exit code it ends with. */
 export type Exit = (code: number) => void
@@ -87,7 +89,8 @@ export async function runProgram(
   try {
     await program.parseAsync(own, { from: 'user' })
   } catch (thrown) {
-    if (thrown instanceof CommanderError) return exitCodeOfParser(thrown, wayOn(program, argv))
+    if (thrown instanceof CommanderError)
+      return exitCodeOfParser(thrown, { program, argv, wrappers: WITH_COMMAND })
     throw thrown
   }
   return code
@@ -105,10 +108,13 @@ export function createProgram(deps: Deps, run: Run): Command {
     .usage('COMMAND [options]')
     .addHelpCommand(helpCommand('Shell:'))
     .exitOverride()
-    .configureHelp({ showGlobalOptions: false, subcommandTerm: (command) => command.name() })
+    .showSuggestionAfterError(false)
+    .configureHelp(HELP_LAYOUT)
     .configureOutput({
-      writeOut: (text) => deps.io.out(text.trimEnd()),
+      writeOut: (text) => deps.io.out(wrapTo(text.trimEnd(), deps.io.outColumns)),
       writeErr: (text) => deps.io.note(text.trimEnd()),
+      getOutHelpWidth: () => widthFor(deps.io.outColumns),
+      getErrHelpWidth: () => widthFor(deps.io.noteColumns),
       outputError: () => {},
     })
   for (const [title, commands] of Object.entries(COMMANDS)) {
@@ -118,6 +124,10 @@ export function createProgram(deps: Deps, run: Run): Command {
   addExamples(program)
   return program
 }
+
+/** Of help. */
+const widthFor = (columns: number) => (Number.isFinite(columns) ? columns : WITHOUT_TERMINAL)
+const WITHOUT_TERMINAL = 80
 
 interface Run {
   readonly exit: Exit
@@ -139,28 +149,5 @@ const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Look and end': [registerGrants, registerShow, registerRevoke, registerAudit].map(plain),
   Copilots: [registerSandbox, plain(registerMcp)],
   Shell: [registerHook, registerPrompt, registerCompletion].map(plain),
-  'Run a broker': [registerDev, registerBroker, registerPolicy].map(plain),
-}
-
-/** What helps whoever typed this: the `--` that is missing, or the help of the command that was meant. */
-function wayOn(program: Command, argv: readonly string[]): (error: CommanderError) => string {
-  const [name = ''] = argv
-  const command = program.commands.find((one) => one.name() === name)
-  const help = `see '${command ? `jit ${name} --help` : 'jit --help'}'`
-  if (!WITH_COMMAND.has(name) || argv.includes('--')) return () => help
-  const misread = ['commander.excessArguments', 'commander.unknownOption']
-  const separated = `what is to be run stands after '--': jit ${name} [options] -- COMMAND`
-  return ({ code }) => (misread.includes(code) ? separated : help)
-}
-
-/**
- * Help and version end the parser by an error too; the others become ours.
- * @throws JitError `usage`
- */
-function exitCodeOfParser(error: CommanderError, wayOn: (error: CommanderError) => string): number {
-  if (error.exitCode === 0) return EXIT.ok
-  if (error.code === 'commander.help') return EXIT.usage
-  const [first = '', suggestion] = error.message.replace(/^error: /, '').split('\n')
-  const match = /^\(Did you mean (.+)\?\)$/.exec(suggestion ?? '')
-  throw new JitError('usage', first, { hint: match ? `did you mean ${match[1]}?` : wayOn(error) })
+  'Run a broker': [registerDev, registerBroker, registerPolicy, registerDoctor].map(plain),
 }

@@ -61,4 +61,10 @@ export function formatTime(timestamp: string, now: number): string {
     : `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${time}`
 }
 
+/** `until 14:47, for another 12m` */
+export function untilText(timestamp: string, now: number): string {
+  const left = formatDuration((Date.parse(timestamp) - now) / 1000)
+  return `until ${formatTime(timestamp, now)}, for another ${left}`
+}
+
 const pad = (value: number): string => String(value).padStart(2, '0')

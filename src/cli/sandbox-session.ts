@@ -13,6 +13,8 @@ import { sessionStore } from './job.ts'
 /** Who acts for what runs in a sandbox. */
 export interface SandboxSession {
   readonly authorizer: Authorizer
+  /** Whether it is the copilot's own, and goes on. */
+  readonly kept: boolean
   /** Ends it where it was made for this sandbox. Never throws. */
   end(): Promise<void>
 }
@@ -41,7 +43,7 @@ export async function sandboxSession(
   if (stored && !stored.delegated) {
     refuseLimits(name.agent, limits)
     const authorizer = createAuthorizer({ ...name, keystore: deps.keystore, clock, paths, env })
-    return { authorizer, end: async () => {} }
+    return { authorizer, kept: true, end: async () => {} }
   }
   const persons = await sessionStore(name.broker, deps)()
   const keystore = withOneInMemory(entryName(name), persons)
@@ -59,6 +61,7 @@ export async function sandboxSession(
   }
   return {
     authorizer: createAuthorizer({ ...name, keystore: handedOn, clock, paths, env }),
+    kept: false,
     end: () => endSession(name, keystore, deps),
   }
 }

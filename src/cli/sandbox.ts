@@ -32,9 +32,9 @@ export async function sandbox(options: SandboxOptions, deps: Deps): Promise<numb
   const broker = await requireBroker(deps)
   const session = await sandboxSession({ broker, agent }, limits, deps)
   const quiet = Boolean(options.quiet || options.json)
-  const report = sandboxReport(deps, { agent, quiet })
+  const report = sandboxReport(deps, { agent, keepsSession: session.kept, quiet })
   try {
-    const { outcome, refused } = await runSandboxed({
+    const { outcome, ...end } = await runSandboxed({
       opening: { profile: name, command, domains: [...domains] },
       agent,
       broker,
@@ -48,12 +48,15 @@ export async function sandbox(options: SandboxOptions, deps: Deps): Promise<numb
       progress: report,
       signal: deps.interrupted,
     })
-    report.finished(refused)
     await session.end()
+    report.stop()
+    report.finished(end)
     return exitLike(outcome)
   } catch (thrown) {
     await session.end()
     throw thrown
+  } finally {
+    report.stop()
   }
 }
 

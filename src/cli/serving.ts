@@ -9,7 +9,7 @@ export interface Served<Server> {
   stop(server: Server): Promise<void>
   /** What HUP means, asked when it comes: its terminal has gone, or the policies are to be read again. */
   hangup(): 'reload' | 'stop'
-  readonly log: { warn(message: string, detail: Readonly<Record<string, unknown>>): void }
+  readonly log: { warn(message: string, detail: { readonly reason: string }): void }
 }
 
 /**

@@ -1,6 +1,8 @@
 import { systemClock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
+import { leaveMemoryOutOfCores } from '../lib/own-memory.ts'
 import { pathsFrom } from '../lib/paths.ts'
+import { beginTracing, isTraced, tracing } from '../lib/tracing.ts'
 import { settle } from './at-exit.ts'
 import type { Deps } from './deps.ts'
 import { exitCodeOf } from './exit-codes.ts'
@@ -12,11 +14,12 @@ import { terminalPrompt } from './terminal-prompt.ts'
 
 /** Runs one command line and ends the process with its exit code. */
 export async function start(argv: readonly string[]): Promise<void> {
+  leaveMemoryOutOfCores()
   const terminal = openTerminal(process.env)
   const deps = createDeps(terminal)
   let code: number
   try {
-    code = await runProgram(argv, deps, terminal.loadStyle)
+    code = await traced(argv, deps, () => runProgram(argv, deps, terminal.loadStyle))
   } catch (thrown) {
     const error = JitError.from(thrown)
     await terminal.loadStyle()
@@ -28,6 +31,23 @@ export async function start(argv: readonly string[]): Promise<void> {
   // Open keep-alive connections would hold the process for seconds.
   process.exitCode = code
   process.stdout.write('', () => process.exit())
+}
+
+/** Commands that trace what they serve, by themselves. */
+const SERVERS = new Set(['broker', 'dev'])
+
+/** In a span, where OpenTelemetry's variables ask for it; nothing of it is loaded else. */
+async function traced<T>(
+  argv: readonly string[],
+  { env }: Deps,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (!isTraced(env) || SERVERS.has(argv[0] ?? '')) return work()
+  const { createOtelTracer } = await import('../telemetry/otel.ts')
+  const end = beginTracing(createOtelTracer('jit', env))
+  // What was typed by mistake could be anything.
+  const name = wrapsCommand(argv) ? `jit ${argv[0]}` : 'jit'
+  return tracing.during(name, {}, work).finally(end)
 }
 
 function createDeps(io: Terminal): Deps {

@@ -1,12 +1,12 @@
-import { formatDuration } from '../lib/duration.ts'
 import { escapeForDisplay } from '../lib/escape.ts'
 import type { Principal } from '../protocol/principal.ts'
 import { approvalTable } from './approval-text.ts'
 import { ceilingLines } from './ceiling-text.ts'
 import { grantTable } from './grant-text.ts'
-import { formatTime } from './receipt-text.ts'
+import { untilText } from './receipt-text.ts'
 import { sandboxLines } from './sandbox-text.ts'
 import type { Status } from './status.ts'
+import { wrapTo } from './text-width.ts'
 import type { View } from './view.ts'
 
 /** Who and where, what is live here and elsewhere, what waits: a title and a table for each that there is. */
@@ -39,12 +39,11 @@ export function statusLines(status: Status, view: View & { readonly broker: stri
 
 function sessionLines(
   { principal, session_expires_at, ceiling = {} }: Status,
-  { now, broker }: View & { readonly broker: string },
+  { now, broker, columns }: View & { readonly broker: string },
 ): string[] {
-  const left = formatDuration((Date.parse(session_expires_at) - now) / 1000)
-  const until = `until ${formatTime(session_expires_at, now)}, for another ${left}`
+  const until = untilText(session_expires_at, now)
   const who = `signed in at ${broker} as ${nameOf(principal)} ${until}`
-  return [who, ...ceilingLines(ceiling)].map(escapeForDisplay)
+  return [who, ...ceilingLines(ceiling)].map((line) => wrapTo(escapeForDisplay(line), columns))
 }
 
 function section(title: string, table: readonly string[] | false): string[] {

@@ -3,6 +3,7 @@ export interface Symbols {
   readonly asks: string
   readonly done: string
   readonly attention: string
+  readonly failed: string
   /** One after the other, while something is waited for. */
   readonly waits: readonly string[]
   readonly more: string
@@ -13,6 +14,7 @@ const UNICODE: Symbols = {
   asks: '●',
   done: '✓',
   attention: '!',
+  failed: '✗',
   waits: ['⧗', '⧖'],
   more: '…',
   between: ' · ',
@@ -21,6 +23,7 @@ const ASCII: Symbols = {
   asks: '*',
   done: '+',
   attention: '!',
+  failed: 'x',
   waits: ['~', '-'],
   more: '...',
   between: ' - ',

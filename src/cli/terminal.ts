@@ -1,6 +1,7 @@
 import type { ChalkInstance } from 'chalk'
 import { inForeground } from './foreground.ts'
 import type { Io } from './io.ts'
+import { wrapTo } from './text-width.ts'
 
 /** The terminal, whose colours take a moment: loaded before a command runs, not for `--version`. */
 export interface Terminal extends Io {
@@ -33,6 +34,14 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
     env.TERM !== 'dumb' &&
     !isAutomated(env) &&
     inForeground() !== false
+  const noteColumns = () => process.stderr.columns || Infinity
+  const noteWhole = (line: string) => {
+    // Nobody may be left to read it (a closed terminal): that is no reason to end before the rest is done.
+    if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {})
+    // What was drawn before a Ctrl-Z and `bg` is the shell's line by now.
+    if (!live()) drawn = ''
+    process.stderr.write(`${drawn && ERASE}${line}\n${drawn}`)
+  }
   return {
     out(line) {
       // Not before: a wrapped command's stdout is its own, and ends it by itself.
@@ -40,12 +49,9 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
       process.stdout.write(`${line}\n`)
     },
     note(line) {
-      // Nobody may be left to read it (a closed terminal): that is no reason to end before the rest is done.
-      if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {})
-      // What was drawn before a Ctrl-Z and `bg` is the shell's line by now.
-      if (!live()) drawn = ''
-      process.stderr.write(`${drawn && ERASE}${line}\n${drawn}`)
+      noteWhole(wrapTo(line, noteColumns()))
     },
+    noteWhole,
     redraw(line) {
       process.stderr.write(`${ERASE}${line}`)
       drawn = line
@@ -57,7 +63,7 @@ export function openTerminal(env: Readonly<Record<string, string | undefined>>):
       return Boolean(process.stdin.isTTY && process.stderr.isTTY)
     },
     get noteColumns() {
-      return process.stderr.columns || Infinity
+      return noteColumns()
     },
     get outColumns() {
       return process.stdout.columns || Infinity

@@ -39,6 +39,11 @@ export function waitingReport(
         took === undefined ? `at ${formatTime(at, clock.now())}` : `after ${formatDuration(took)}`
       say(io.style.green(symbols.done), `approved by ${names}`, when)
     },
+    lost({ message }) {
+      if (quiet) return
+      const warning = io.style.yellow('warning')
+      io.note(`jit: ${warning}: ${escapeForDisplay(message)}; connecting again`)
+    },
     waited: () => void waiting.stop(),
     withdrawn({ grant }, confirmed) {
       const id = escapeForDisplay(grant)

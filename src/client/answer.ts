@@ -25,6 +25,7 @@ export function problemError(problem: Problem): JitError {
   return new JitError(code, escapeForDisplay(problem.detail || problem.title), {
     ...(hint === undefined ? {} : { hint: escapeForDisplay(hint) }),
     ...(problem.grant === undefined ? {} : { grant: problem.grant }),
+    ...(problem.retry_after === undefined ? {} : { retryAfter: problem.retry_after }),
     ...(code === 'insufficient_user_authentication' && { signIn: signInOf(problem) }),
   })
 }

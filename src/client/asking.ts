@@ -1,3 +1,4 @@
+import type { JitError } from '../lib/errors.ts'
 import type { ClientMessage, ServerMessage } from '../protocol/lifeline.ts'
 import type { StepUp } from './sign-in-again.ts'
 
@@ -14,6 +15,8 @@ export interface AskEvents {
   requested(requested: Requested): void
   pending(pending: Pending): void
   approved(approved: Approved): void
+  /** The connection is gone; it is opened again, and the same asked. */
+  lost(error: JitError): void
 }
 
 export interface Asking {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
-import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from 'jose'
+import { compactVerify, createLocalJWKSet, type JSONWebKeySet, type JWK } from 'jose'
 import * as v from 'valibot'
 import { JitError } from '../lib/errors.ts'
 import { send } from '../lib/http.ts'
@@ -12,6 +12,9 @@ import { readAnswer } from './answer.ts'
 const START: LogPosition = { seq: 0, hash: '0'.repeat(64) }
 /** What `POST`ed nothing but text has: a broken log could make this list as long as itself. */
 const MAX_PROBLEMS = 20
+
+/** How far the clocks of a broker's nodes may be apart. */
+const CLOCKS_APART_MS = 60_000
 
 /** What checking an audit log found. */
 export interface Verification {
@@ -28,12 +31,22 @@ export interface Verification {
 export class LogVerifier {
   readonly #seen: LogPosition | undefined
   readonly #problems: string[] = []
-  #last: LogPosition = START
+  #lastAt = ''
+  #last: LogPosition
   #entries = 0
 
-  /** @param seen the furthest place that was named to this client */
-  constructor(seen: LogPosition | undefined) {
+  /**
+   * @param seen the furthest place that was named to this client
+   * @param from where it was read to before: the next entry continues it
+   */
+  constructor(seen: LogPosition | undefined, from = START) {
     this.#seen = seen
+    this.#last = from
+  }
+
+  /** What was found so far. */
+  get problems(): readonly string[] {
+    return this.#problems
   }
 
   add(entry: AuditEntry): void {
@@ -47,6 +60,7 @@ export class LogVerifier {
       this.#blame(`entry ${seq} is not the one that a receipt named: the log was exchanged`)
     }
     this.#last = { seq, hash }
+    this.#lastAt = entry.at
   }
 
   /** @param keys the broker's public keys */
@@ -55,7 +69,7 @@ export class LogVerifier {
     if (seq !== this.#last.seq || hash !== this.#last.hash) {
       this.#blame(`the head names entry ${seq}, the log ends with entry ${this.#last.seq}`)
     }
-    if (seq > 0 && !(await isSigned({ seq, hash, signature }, keys))) {
+    if (seq > 0 && !(await isSigned({ seq, hash, signature }, { keys, at: this.#lastAt }))) {
       this.#blame("the head's signature is not the broker's")
     }
     if (this.#seen && this.#seen.seq > this.#last.seq) {
@@ -72,14 +86,22 @@ export class LogVerifier {
   }
 }
 
-/** SHA-256 in hex over the canonical JSON (RFC 8785). */
-function hashOf(entry: Omit<AuditEntry, 'hash'>): string {
-  return createHash('sha256')
-    .update(String(canonicalize(entry)))
-    .digest('hex')
+/** SHA-256 in hex over the canonical JSON (RFC 8785); `undefined` where it has none: no broker made that. */
+function hashOf(entry: Omit<AuditEntry, 'hash'>): string | undefined {
+  try {
+    return createHash('sha256')
+      .update(String(canonicalize(entry)))
+      .digest('hex')
+  } catch {
+    return undefined
+  }
 }
 
-async function isSigned(head: AuditPage['head'], keys: JSONWebKeySet): Promise<boolean> {
+/** Whether a key of the broker signed it that signed when `at`, the time of its entry, was. */
+async function isSigned(
+  head: AuditPage['head'],
+  { keys, at }: { keys: JSONWebKeySet; at: string },
+): Promise<boolean> {
   try {
     const options = { algorithms: ['EdDSA', 'ES256'] }
     const { payload, protectedHeader } = await compactVerify(
@@ -89,7 +111,14 @@ async function isSigned(head: AuditPage['head'], keys: JSONWebKeySet): Promise<b
     )
     const signed = parseJson(LogPosition, Buffer.from(payload).toString(), { what: 'head' })
     const same = signed.seq === head.seq && signed.hash === head.hash
-    return same && protectedHeader.typ === 'audit-head+jws'
+    if (!same || protectedHeader.typ !== 'audit-head+jws') return false
+    const key: (JWK & { exp?: unknown }) | undefined = keys.keys.find(
+      ({ kid }) => kid === protectedHeader.kid,
+    )
+    // One that has signed its last may be stolen later.
+    const until = typeof key?.exp === 'number' ? key.exp * 1000 : Number.POSITIVE_INFINITY
+    // Nothing new was read: its entry was judged before.
+    return at === '' || Date.parse(at) <= until + CLOCKS_APART_MS
   } catch {
     return false
   }

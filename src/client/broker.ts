@@ -68,15 +68,19 @@ export interface BrokerClient {
   audit(after?: number): Promise<AuditPage>
 }
 
-/** @param options.broker URL without a trailing slash */
+/**
+ * @param options.broker URL without a trailing slash
+ * @param options.during sees each question as long as it takes
+ */
 export function createBrokerClient(options: {
   broker: string
   authorizer: Authorizer
   signal?: AbortSignal
+  during?: (<T>(question: Promise<T>) => Promise<T>) | undefined
 }): BrokerClient {
-  const { broker } = options
+  const { broker, during = (question) => question } = options
   const call = <T>(method: 'GET' | 'POST', path: string, ask: Ask<T>) =>
-    request({ ...options, method, url: new URL(`${broker}${path}`), ...ask })
+    during(request({ ...options, method, url: new URL(`${broker}${path}`), ...ask }))
   const at = (id: string) => `/v1/grants/${encodeURIComponent(id)}`
   const waiting = { schema: ApprovalRequest, what: 'request for approval' }
   return {

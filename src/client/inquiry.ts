@@ -52,15 +52,17 @@ export class Inquiry {
     return this.#pending
   }
 
-  /** How often it was tried since the broker last said anything. */
-  nextAttempt(): number {
+  /** @returns how often it was tried since the broker last said anything: of the first it is told */
+  nextAttempt(error: JitError | undefined): number {
+    if (error && this.#attempts === 0) this.#asking.events.lost(error)
     return this.#attempts++
   }
 
   /** Whether what went wrong with a connection is reason to open another and ask the same. */
   mayAskAgain(error: JitError): boolean {
     const transient = this.#pending ? TRANSIENT : TRANSIENT.slice(0, 1)
-    return transient.includes(error.code) && this.#clock.monotonic() < this.#until
+    const again = transient.includes(error.code) || error.retryAfter !== undefined
+    return again && this.#clock.monotonic() < this.#until
   }
 
   /** A new connection, on which the same is asked. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ErrorCode, JitError } from '../lib/errors.ts'
+import { isBrokenOff } from '../lib/http.ts'
 import type { EndedBy, Receipt } from '../protocol/grant.ts'
 import { type ClientMessage, type CommandOutcome, ServerMessage } from '../protocol/lifeline.ts'
 import { problemError } from './answer.ts'
@@ -29,7 +30,7 @@ const KEEP_SESSION_EVERY = 30_000
 const FINAL: readonly ErrorCode[] = ['grant_ended', 'not_found', 'session_ended', 'denied']
 
 /**
- * The connection that a grant lives on. While the grant is active, a lost connection is opened
+ * The connection that a grant lives on. Until the receipt is there, a lost connection is opened
  * again until {@link Lifeline.close}; the child goes on meanwhile.
  */
 export class Lifeline {
@@ -39,19 +40,24 @@ export class Lifeline {
   /** Aborted by {@link Lifeline.close}. */
   readonly #closed = new AbortController()
   #line: Line<ClientMessage> | undefined
-  #granted: Granted | undefined
+  /** Which one is held; what came with it is the caller's. */
+  #grant: string | undefined
   #resumeSecret = ''
   #outcome: CommandOutcome | undefined
   #over = false
+  /** Whether it is known what came of giving it back. */
+  #settled = false
   #connected = false
+  /** Why there is no connection at the moment. */
+  #away: JitError | undefined
   /** What waits for the broker's answer to what opened the connection. */
   #waiting: PromiseWithResolvers<Asked | undefined> | undefined
   #inquiry: Inquiry | undefined
   #keeping = false
   /** What is said while the grant is held. */
   readonly held = new Held((message) => {
-    if (!this.#granted || !this.#line || this.#waiting) return false
-    void this.#line.send(message(this.#granted.grant))
+    if (this.#grant === undefined || !this.#line || this.#waiting) return false
+    void this.#line.send(message(this.#grant))
     return true
   })
 
@@ -91,12 +97,15 @@ export class Lifeline {
     try {
       for (;;) {
         signal.throwIfAborted()
+        let lost: JitError | undefined
         const asked = await this.#exchange(opening).catch((thrown: unknown) => {
-          const again = this.#connected && inquiry.mayAskAgain(JitError.from(thrown))
-          if (!again) throw thrown
+          lost = JitError.from(thrown)
+          const met = this.#connected || isBrokenOff(lost)
+          if (!met || !inquiry.mayAskAgain(lost)) throw thrown
         })
         if (asked) return asked
-        await delay(backoff(inquiry.nextAttempt()), undefined, { signal }).catch(() => {})
+        const pause = backoff(inquiry.nextAttempt(lost), lost?.retryAfter ?? 0)
+        await delay(pause, undefined, { signal }).catch(() => {})
       }
     } finally {
       signal.removeEventListener('abort', cancel)
@@ -123,13 +132,13 @@ export class Lifeline {
   ): Promise<Release> {
     this.#outcome = outcome
     if (!this.#waiting && !this.#over) void this.#sendRelease()
-    const late = (reason: string) => (): Release => ({ kind: 'unconfirmed', reason })
+    const without = (reason: string): Release => ({ kind: 'unconfirmed', reason })
     const patience = AbortSignal.any([this.#closed.signal, ...(signal ? [signal] : [])])
     return Promise.race([
       this.#release.promise,
       delay(within, undefined, { signal: patience, ref: true }).then(
-        late('the broker did not answer in time'),
-        late('the wait was cut short'),
+        () => without(this.#away?.message ?? 'the broker did not answer in time'),
+        () => without('the wait was cut short'),
       ),
     ])
   }
@@ -184,7 +193,7 @@ export class Lifeline {
     else if (message.type === 'revoked') {
       this.#end({ kind: 'revoked', endedBy: message.ended_by, reason: message.reason })
     } else if (message.type === 'released') {
-      this.#release.resolve({ kind: 'released', receipt: message.receipt })
+      this.#settle({ kind: 'released', receipt: message.receipt })
       this.#end({ kind: 'revoked', endedBy: message.receipt.ended_by, reason: '' })
     }
   }
@@ -202,7 +211,7 @@ export class Lifeline {
     this.held.lasts(expires_at)
     this.#inquiry?.answered()
     this.#keepSession()
-    this.#granted ??= granted
+    this.#grant ??= granted?.grant
     this.#waiting?.resolve(granted && { kind: 'granted', granted })
   }
 
@@ -219,7 +228,7 @@ export class Lifeline {
     this.#inquiry?.answered()
     if (this.#waiting) this.#waiting.reject(error)
     else if (this.held.failed(error)) return
-    else if (this.#outcome) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
+    else if (this.#outcome) this.#settle({ kind: 'unconfirmed', reason: error.message })
   }
 
   #lose({ error, done }: { error: JitError; done: boolean }): void {
@@ -231,8 +240,7 @@ export class Lifeline {
     if (pending) this.#waiting?.resolve({ kind: 'detached', pending })
     else if (this.#waiting) this.#waiting.reject(error)
     else if (done) this.#endWithoutReceipt(new JitError('grant_ended', 'the grant is over'))
-    else if (this.#over) this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
-    else if (this.#granted) void this.#reconnect(this.#granted.grant)
+    else if (this.#grant !== undefined) void this.#reconnect(this.#grant, error)
   }
 
   #end(ending: Ending): void {
@@ -243,32 +251,43 @@ export class Lifeline {
 
   #endWithoutReceipt(error: JitError): void {
     this.#end({ kind: 'refused', error })
-    this.#release.resolve({ kind: 'unconfirmed', reason: error.message })
+    this.#settle({ kind: 'unconfirmed', reason: error.message })
   }
 
-  async #reconnect(grant: string): Promise<void> {
-    for (let attempt = 0; !this.#closed.signal.aborted && !this.#over; attempt++) {
-      await delay(backoff(attempt), undefined, { ref: false })
+  #settle(release: Release): void {
+    this.#settled = true
+    this.#release.resolve(release)
+  }
+
+  async #reconnect(grant: string, why: JitError): Promise<void> {
+    this.#away = why
+    let wait: number | undefined
+    for (let attempt = 0; !this.#closed.signal.aborted && !this.#settled; attempt++) {
+      await delay(backoff(attempt, wait), undefined, { ref: false })
       try {
         const secret = this.#resumeSecret
         await this.#exchange({ type: 'resume', grant, secret, received: true })
+        this.#away = undefined
+        if (this.#over) return
         this.held.resumed()
-        if (this.#outcome && !this.#over) await this.#sendRelease()
+        if (this.#outcome) await this.#sendRelease()
         return
       } catch (thrown) {
         const error = JitError.from(thrown)
         if (FINAL.includes(error.code)) return this.#endWithoutReceipt(error)
+        wait = error.retryAfter
       }
     }
   }
 
   async #send(type: 'received' | 'suspend'): Promise<void> {
-    if (this.#granted) await this.#line?.send({ type, grant: this.#granted.grant })
+    const grant = this.#grant
+    if (grant !== undefined) await this.#line?.send({ type, grant })
   }
 
   async #sendRelease(): Promise<void> {
-    const { grant } = this.#granted ?? {}
-    if (!grant || !this.#outcome) return
+    const grant = this.#grant
+    if (grant === undefined || !this.#outcome) return
     await this.#line?.send({ type: 'release', grant, outcome: this.#outcome })
   }
 }

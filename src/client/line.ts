@@ -3,6 +3,7 @@ import { WebSocket } from 'ws'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
 import { reasonOf, unreachable } from '../lib/http.ts'
+import { tracing } from '../lib/tracing.ts'
 import {
   LIFELINE_CLOSE,
   MAX_MESSAGE_BYTES,
@@ -18,6 +19,12 @@ const HANDSHAKE_TIMEOUT = 10_000
 /** Milliseconds of silence after which the broker counts as gone: it pings, and a ping may be late. */
 const SILENCE = (PING_INTERVAL_SECONDS * PINGS_LOST + 1) * 1000
 const LISTEN_EVERY = 1000
+/** Why a connection closed, in words. */
+const WHY: Readonly<Record<number, string>> = {
+  // RFC 6455 section 7.1.5: no close frame came.
+  1006: 'the connection broke off',
+  [LIFELINE_CLOSE.overrun]: 'it cut the lifeline off: too much was sent, or too little read',
+}
 const MAX_PROBLEM_BYTES = 64 * 1024
 
 /** Where a lifeline goes to, and who asks. */
@@ -50,14 +57,22 @@ export interface Line<Sent> {
  * Connects.
  * @throws JitError what the broker answered to the upgrade; `broker_unreachable`; what the authorizer throws
  */
-export async function openLine<Sent, Received>(
+export function openLine<Sent, Received>(
+  target: LineTarget,
+  use: LineUse<Received>,
+): Promise<Line<Sent>> {
+  const options = { kind: 'client', attributes: { 'url.path': use.path } } as const
+  return tracing.during('connect', options, () => connectLine(target, use))
+}
+
+async function connectLine<Sent, Received>(
   target: LineTarget,
   use: LineUse<Received>,
 ): Promise<Line<Sent>> {
   const url = new URL(`${target.broker}${use.path}`)
   const headers = await target.authorizer.headers({ method: 'GET', url })
   const socket = new WebSocket(url.href.replace(/^http/, 'ws'), {
-    headers,
+    headers: { ...headers, ...tracing.headers() },
     handshakeTimeout: HANDSHAKE_TIMEOUT,
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
@@ -162,7 +177,13 @@ function closedWith(url: URL, code: number): JitError {
   if (code === LIFELINE_CLOSE.replaced) {
     return new JitError('grant_ended', 'another command took this grant over')
   }
-  return unreachable(url, `it closed the lifeline (${code})`, undefined)
+  if (code === LIFELINE_CLOSE.restarting) {
+    return new JitError('broker_unreachable', `the broker at ${url.origin} restarts`, {
+      hint: 'try again in a moment',
+    })
+  }
+  const why = WHY[code] ?? `it closed the lifeline (${code})`
+  return unreachable(url, why, undefined)
 }
 
 /**

@@ -105,7 +105,7 @@ class KeptLine implements SandboxLine {
     const { signal } = this.#closed
     void keepSession({ authorizer, broker, every: KEEP_SESSION_EVERY, signal })
     const left = Date.parse(this.#sandbox.expires_at) - clock.now()
-    void delay(left, undefined, { signal, ref: false }).then(
+    void delay(Math.max(0, left), undefined, { signal, ref: false }).then(
       () => this.#end('the time of its session is over'),
       () => {},
     )
@@ -198,8 +198,9 @@ class KeptLine implements SandboxLine {
 
   async #reconnect(): Promise<void> {
     const { id } = this.sandbox
+    let wait: number | undefined
     for (let attempt = 0; !this.#closed.signal.aborted; attempt++) {
-      await delay(backoff(attempt), undefined, { ref: false })
+      await delay(backoff(attempt, wait), undefined, { ref: false })
       try {
         if (this.#closed.signal.aborted) return
         await this.#exchange({ type: 'reopen', sandbox: id })
@@ -209,6 +210,7 @@ class KeptLine implements SandboxLine {
       } catch (thrown) {
         const error = JitError.from(thrown)
         if (FINAL.includes(error.code)) return this.#end(error.message)
+        wait = error.retryAfter
       }
     }
   }

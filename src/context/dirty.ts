@@ -1,6 +1,6 @@
 import { type BigIntStats, constants, lstatSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { readData } from './data-file.ts'
+import { readBelow, readData } from '../lib/data-file.ts'
 import { openRepository, type Repository } from './git-dir.ts'
 import { type IndexEntry, type IndexTime, parseIndex } from './git-index.ts'
 import { treeOf } from './git-object.ts'
@@ -30,18 +30,20 @@ export function isDirty(repository: Repository, commit: string): boolean {
   const indexPath = join(repository.gitDir, 'index')
   const status = statOf(indexPath)
   if (!status) return commit !== ''
-  const bytes = readData(indexPath, MAX_INDEX)
+  const bytes = readBelow(repository.gitDir, 'index', MAX_INDEX)
   const entries = bytes && parseIndex(bytes, repository.hash === 'sha256' ? 32 : 20)
   if (!entries || entries.some((entry) => entry.stage !== 0 || entry.intentToAdd)) return true
-  if (
-    commit === ''
-      ? entries.length > 0
-      : treeOf(repository, commit) !== treeId(entries, repository.hash)
-  ) {
-    return true
-  }
+  if (commit === '' ? entries.length > 0 : !isTreeOf(repository, { commit, entries })) return true
   const tree = new WorkingTree(repository, status)
   return entries.some((entry) => tree.differs(entry))
+}
+
+function isTreeOf(
+  repository: Repository,
+  { commit, entries }: { commit: string; entries: readonly IndexEntry[] },
+): boolean {
+  const tree = treeId(entries, repository.hash)
+  return tree !== undefined && treeOf(repository, commit) === tree
 }
 
 class WorkingTree {

@@ -4,7 +4,8 @@
  */
 export type GitConfig = ReadonlyMap<string, string>
 
-const HEADER = /^\s*\[\s*([A-Za-z0-9.-]+)\s*(?:"((?:\\.|[^"\\])*)")?\s*\]/
+// Blanks in one place only: two in a row would try every way to share a long run of them.
+const HEADER = /^\s*\[\s*([A-Za-z0-9.-]+)\s*(?:"((?:\\.|[^"\\])*)"\s*)?\]/
 const ENTRY = /^\s*([A-Za-z][A-Za-z0-9-]*)\s*(?:=(.*))?$/s
 
 /** Reads what it can and passes over the rest. Includes are not followed: they are other files. */
@@ -30,14 +31,20 @@ export function parseGitConfig(text: string): GitConfig {
 /** Lines, where a backslash at the end goes on in the next one. */
 function logicalLines(text: string): string[] {
   const lines: string[] = []
-  let open = ''
+  let parts: string[] = []
+  let start = ''
   for (const raw of text.replace(/^\ufeff/, '').split(/\r?\n/)) {
-    const line = open + raw
-    open = ''
-    if (/(?:^|[^\\])(?:\\\\)*\\$/.test(line) && !/^\s*[#;]/.test(line)) open = line.slice(0, -1)
-    else lines.push(line)
+    const isOpen = /(?:^|[^\\])(?:\\\\)*\\$/.test(raw)
+    const part = isOpen ? raw.slice(0, -1) : raw
+    if (start.trim() === '') start = part
+    const isComment = /^\s*[#;]/.test(start)
+    parts.push(isComment ? raw : part)
+    if (isOpen && !isComment) continue
+    lines.push(parts.join(''))
+    parts = []
+    start = ''
   }
-  return open === '' ? lines : [...lines, open]
+  return parts.length === 0 ? lines : [...lines, parts.join('')]
 }
 
 const ESCAPES: Record<string, string> = { n: '\n', t: '\t', b: '\b' }

@@ -1,6 +1,6 @@
-import { realpathSync, statSync } from 'node:fs'
+import { constants, realpathSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { readData } from './data-file.ts'
+import { readBelow, readData } from '../lib/data-file.ts'
 import { type GitConfig, parseGitConfig } from './git-config.ts'
 
 const MAX_POINTER = 8 * 1024
@@ -42,12 +42,18 @@ export function findRepository(directory: string): Repository | undefined {
 /** The repository whose working tree begins at `root`. */
 export function openRepository(root: string): Repository | undefined {
   const gitDir = gitDirOf(join(root, '.git'))
-  if (!gitDir || readData(join(gitDir, 'HEAD'), MAX_POINTER) === undefined) return undefined
-  const shared = readData(join(gitDir, 'commondir'), MAX_POINTER)?.toString().trim()
-  const commonDir = shared && !shared.includes('\0') ? resolve(gitDir, shared) : gitDir
-  const config = parseGitConfig(readData(join(commonDir, 'config'), MAX_CONFIG)?.toString() ?? '')
+  if (!gitDir || readBelow(gitDir, 'HEAD', MAX_POINTER) === undefined) return undefined
+  const commonDir = commonDirOf(gitDir)
+  const config = parseGitConfig(readBelow(commonDir, 'config', MAX_CONFIG)?.toString() ?? '')
   const hash = config.get('extensions.objectformat') === 'sha256' ? 'sha256' : 'sha1'
   return { root, gitDir, commonDir, config, hash }
+}
+
+/** Of a linked worktree the folder two above, where git has put it (gitrepository-layout): none other. */
+function commonDirOf(gitDir: string): string {
+  const shared = readBelow(gitDir, 'commondir', MAX_POINTER)?.toString().trim()
+  const above = resolve(gitDir, '../..')
+  return shared && resolve(gitDir, shared) === above ? above : gitDir
 }
 
 /** `.git` itself, or where the file `.git` of a worktree or submodule points (gitrepository-layout). */
@@ -57,6 +63,8 @@ function gitDirOf(path: string): string | undefined {
   } catch {
     return undefined
   }
-  const pointer = /^gitdir: ([^\0\n]+)\n?$/.exec(readData(path, MAX_POINTER)?.toString() ?? '')
+  const pointer = /^gitdir: ([^\0\n]+)\n?$/.exec(
+    readData(path, MAX_POINTER, constants.O_NOFOLLOW)?.toString() ?? '',
+  )
   return pointer?.[1] && resolve(dirname(path), pointer[1].trimEnd())
 }

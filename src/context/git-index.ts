@@ -24,10 +24,12 @@ export interface IndexTime {
 const FIXED = 40
 const EXTENDED = 0x4000
 const MAX_PATH = 4096
+/** Bytes of all paths together: version 4 writes a long one in two bytes. */
+const MAX_PATHS = 64 * 1024 * 1024
 
 /**
  * The entries of an index of version 2 to 4.
- * @returns `undefined` for what isn't one, is cut short, or is split over two files
+ * @returns `undefined` for what isn't one, is cut short, is split over two files or grows too large
  */
 export function parseIndex(bytes: Buffer, oidLength: 20 | 32): IndexEntry[] | undefined {
   if (bytes.length < 12 || bytes.toString('latin1', 0, 4) !== 'DIRC') return undefined
@@ -38,10 +40,13 @@ export function parseIndex(bytes: Buffer, oidLength: 20 | 32): IndexEntry[] | un
   try {
     let at = 12
     let previous: Buffer = Buffer.alloc(0)
+    let pathBytes = 0
     for (let i = 0; i < count; i++) {
       const read = readEntry({ bytes, at, version, oidLength, previous })
       entries.push(read.entry)
       previous = read.entry.path
+      pathBytes += previous.length
+      if (pathBytes > MAX_PATHS) return undefined
       at = read.next
     }
     return isSplit(bytes, at, oidLength) ? undefined : entries

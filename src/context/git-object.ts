@@ -1,12 +1,14 @@
 import { readdirSync } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
 import { inflateSync } from 'node:zlib'
-import { openData, readData } from './data-file.ts'
+import { isFolderBelow, openBelow, readBelow } from '../lib/data-file.ts'
 import type { Repository } from './git-dir.ts'
 import { readPacked } from './git-pack.ts'
 
 const MAX_OBJECT = 1024 * 1024
 const MAX_ALTERNATES = 16
+/** Of one folder: git packs them together long before. */
+const MAX_PACKS = 1000
 
 /**
  * The id of a commit's tree, from its loose object or its pack, in the repository or what it
@@ -15,6 +17,7 @@ const MAX_ALTERNATES = 16
  */
 export function treeOf(repository: Repository, commit: string): string | undefined {
   const length = repository.hash === 'sha256' ? 64 : 40
+  if (!isFolderBelow(repository.commonDir, 'objects')) return undefined
   for (const objects of objectFolders(join(repository.commonDir, 'objects'))) {
     const content = readLoose(objects, commit) ?? readFromPacks(objects, commit)
     if (content === undefined) continue
@@ -29,7 +32,7 @@ function objectFolders(first: string): string[] {
   const folders = [first]
   for (let i = 0; i < folders.length && folders.length < MAX_ALTERNATES; i++) {
     const folder = folders[i] ?? first
-    const lines = readData(join(folder, 'info', 'alternates'), 64 * 1024)
+    const lines = readBelow(folder, 'info/alternates', 64 * 1024)
       ?.toString()
       .split('\n')
     for (const line of lines ?? []) {
@@ -42,7 +45,7 @@ function objectFolders(first: string): string[] {
 }
 
 function readLoose(objects: string, id: string): Buffer | undefined {
-  const packed = readData(join(objects, id.slice(0, 2), id.slice(2)), MAX_OBJECT)
+  const packed = readBelow(objects, `${id.slice(0, 2)}/${id.slice(2)}`, MAX_OBJECT)
   const object = packed && inflate(packed)
   if (!object) return undefined
   const header = object.indexOf(0)
@@ -59,10 +62,10 @@ function inflate(bytes: Buffer): Buffer | undefined {
 }
 
 function readFromPacks(objects: string, id: string): Buffer | undefined {
-  const folder = join(objects, 'pack')
-  for (const name of indexNames(folder)) {
-    using index = openData(join(folder, name))
-    using pack = openData(join(folder, name.replace(/\.idx$/, '.pack')))
+  if (!isFolderBelow(objects, 'pack')) return undefined
+  for (const name of indexNames(join(objects, 'pack'))) {
+    using index = openBelow(objects, `pack/${name}`)
+    using pack = openBelow(objects, `pack/${name.replace(/\.idx$/, '.pack')}`)
     if (!index || !pack) continue
     const found = readPacked({ index, pack, inflate }, Buffer.from(id, 'hex'))
     if (found) return found
@@ -72,7 +75,8 @@ function readFromPacks(objects: string, id: string): Buffer | undefined {
 
 function indexNames(folder: string): string[] {
   try {
-    return readdirSync(folder).filter((name) => name.endsWith('.idx'))
+    const names = readdirSync(folder).filter((name) => name.endsWith('.idx'))
+    return names.slice(0, MAX_PACKS)
   } catch {
     return []
   }

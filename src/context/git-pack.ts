@@ -1,4 +1,4 @@
-import type { DataFile } from './data-file.ts'
+import type { DataFile } from '../lib/data-file.ts'
 import { readVarint } from './git-index.ts'
 
 const HEADER = 8
@@ -40,7 +40,7 @@ function findOffset(index: DataFile, id: Buffer): number | undefined {
   let high = Math.min(fanout.readUInt32BE(first * 4), total)
   const names = HEADER + FANOUT
   while (low < high) {
-    const middle = (low + high) >>> 1
+    const middle = low + Math.floor((high - low) / 2)
     const order = index.read(names + middle * id.length, id.length).compare(id)
     if (order === 0)
       return offsetOf({ index, at: middle, total, offsets: names + total * (id.length + 4) })

@@ -2,16 +2,17 @@ import { createHash } from 'node:crypto'
 import { constants, lstatSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
+import { readData } from '../lib/data-file.ts'
 import { parseDuration } from '../lib/duration.ts'
 import { JitError } from '../lib/errors.ts'
 import { Name, Seconds, text } from '../protocol/values.ts'
 import { CommandPattern } from './command-pattern.ts'
-import { readData } from './data-file.ts'
 import { readProfileDocument } from './profile-document.ts'
 import { SandboxSection } from './sandbox-section.ts'
 
 export const PROFILE_FILE = '.jit.yaml'
-const MAX_BYTES = 64 * 1024
+/** Bytes: what it costs to read one grows faster than its length. */
+export const MAX_PROFILE = 32 * 1024
 
 const Ttl = v.pipe(
   v.string('expected a duration like 15m'),
@@ -109,9 +110,9 @@ function pathsIn({ directory, root }: Place): string[] {
 }
 
 async function readProfileFile(path: string): Promise<ProfileFile> {
-  const bytes = readData(path, MAX_BYTES, constants.O_NOFOLLOW)
+  const bytes = readData(path, MAX_PROFILE, constants.O_NOFOLLOW)
   if (!bytes) {
-    throw new JitError('profile_invalid', `${path}: expected a file of at most 64 KiB, not a link`)
+    throw new JitError('profile_invalid', `${path}: expected a file of at most 32 KiB, not a link`)
   }
   const hash = createHash('sha256').update(bytes).digest('hex')
   const content = bytes.toString()

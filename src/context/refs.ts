@@ -1,5 +1,4 @@
-import { join } from 'node:path'
-import { readData } from './data-file.ts'
+import { readBelow } from '../lib/data-file.ts'
 import type { Repository } from './git-dir.ts'
 
 const MAX_REF = 4 * 1024
@@ -37,12 +36,12 @@ const PER_WORKTREE = /^(?:HEAD$|refs\/(?:bisect|worktree|rewritten)\/)/
 
 function readRef(repository: Repository, name: string): string {
   const dir = PER_WORKTREE.test(name) ? repository.gitDir : repository.commonDir
-  const loose = readData(join(dir, name), MAX_REF)?.toString().trim()
+  const loose = readBelow(dir, name, MAX_REF)?.toString().trim()
   return loose ?? packedRef(repository, name)
 }
 
 function packedRef({ commonDir }: Repository, name: string): string {
-  const packed = readData(join(commonDir, 'packed-refs'), MAX_PACKED_REFS)
+  const packed = readBelow(commonDir, 'packed-refs', MAX_PACKED_REFS)
   const at = packed?.indexOf(` ${name}\n`) ?? -1
   if (!packed || at < 0) return ''
   return packed.toString('latin1', packed.lastIndexOf('\n', at) + 1, at)

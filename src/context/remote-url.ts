@@ -1,3 +1,5 @@
+import { withoutTrailing } from '../lib/without-trailing.ts'
+
 const URL_FORM = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)/
 const SCP_FORM = /^([^/:[\]]+|[^/:[\]]*\[[^\]/]*\]):(.*)$/s
 const AUTHORITY = /^(?:.*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(?::(\d*))?$/s
@@ -35,9 +37,9 @@ export function normaliseRemote(remote: string): string {
 function repositoryName(parts: { authority: string; path: string; defaultPort: string }): string {
   const [, host = '', port = ''] = AUTHORITY.exec(parts.authority) ?? []
   const segments = parts.path.split('/').filter((segment) => segment !== '')
-  const last = segments.pop()?.replace(/(?:\.git)+$/, '') ?? ''
+  const last = withoutTrailing(segments.pop() ?? '', '.git')
   segments.push(last)
-  const name = host.toLowerCase().replace(/\.+$/, '')
+  const name = withoutTrailing(host.toLowerCase(), '.')
   const odd = segments.some((segment) => /^\.{0,2}$/.test(segment))
   if (name === '' || odd || /[\p{C}\p{Z}\\?#]/u.test(parts.path)) return ''
   const place = port === '' || port === parts.defaultPort ? name : `${name}:${port}`

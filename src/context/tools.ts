@@ -1,8 +1,8 @@
 import { constants, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { isFolderBelow, readData } from '../lib/data-file.ts'
 import { parseJson } from '../protocol/parse.ts'
-import { readData } from './data-file.ts'
 
 const MAX_BYTES = 256 * 1024
 const MAX_SUGGESTIONS = 6
@@ -54,7 +54,7 @@ const TOOLS: readonly Tool[] = [
 ]
 
 /** Folders that are looked into as well. */
-const WITHIN = ['', 'terraform', 'infra', 'infrastructure', 'deploy', 'k8s', 'prisma', 'db']
+const WITHIN = ['.', 'terraform', 'infra', 'infrastructure', 'deploy', 'k8s', 'prisma', 'db']
 
 /**
  * Commands that a task in this repository is probably for, best first: suggestions to a person, from
@@ -63,7 +63,8 @@ const WITHIN = ['', 'terraform', 'infra', 'infrastructure', 'deploy', 'k8s', 'pr
  * @param root top of the working tree
  */
 export function commandsHere(root: string, task: string): string[] {
-  const names = new Set(WITHIN.flatMap((folder) => namesIn(join(root, folder))))
+  const folders = WITHIN.filter((folder) => isFolderBelow(root, folder))
+  const names = new Set(folders.flatMap((folder) => namesIn(join(root, folder))))
   const known = TOOLS.filter(({ file }) => [...names].some((name) => file.test(name)))
     .flatMap(({ commands }) => commands)
     .filter(([, tasks]) => tasks.test(task))

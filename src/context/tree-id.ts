@@ -2,18 +2,26 @@ import { createHash } from 'node:crypto'
 import type { IndexEntry } from './git-index.ts'
 
 const SLASH = 47
+/** Folders, each of which is hashed: more are in no repository that people work in. */
+const MAX_TREES = 100_000
 
 /**
  * The id of the tree that committing the index would make. An index is sorted by path, which is
  * the order of trees too, so one pass from left to right does.
+ * @returns `undefined` where it has more folders than can be hashed in time
  */
-export function treeId(entries: readonly IndexEntry[], hash: 'sha1' | 'sha256'): string {
+export function treeId(
+  entries: readonly IndexEntry[],
+  hash: 'sha1' | 'sha256',
+): string | undefined {
   let next = 0
+  let trees = 0
   const build = (prefix: Buffer): string => {
+    trees += 1
     const parts: Buffer[] = []
     for (
       let entry = entries[next];
-      entry && startsWith(entry.path, prefix);
+      entry && trees <= MAX_TREES && startsWith(entry.path, prefix);
       entry = entries[next]
     ) {
       const slash = entry.path.indexOf(SLASH, prefix.length)
@@ -27,7 +35,8 @@ export function treeId(entries: readonly IndexEntry[], hash: 'sha1' | 'sha256'):
     }
     return objectId('tree', Buffer.concat(parts), hash)
   }
-  return build(Buffer.alloc(0))
+  const id = build(Buffer.alloc(0))
+  return trees > MAX_TREES ? undefined : id
 }
 
 const NUL = Buffer.from([0])

@@ -1,5 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { isFolderBelow } from '../lib/data-file.ts'
 import type { ClaimedContext } from '../protocol/request.ts'
 import { placeIn, readContext } from './context.ts'
 import { findRepository, type Repository } from './git-dir.ts'
@@ -110,7 +111,9 @@ function tellingPlaces(repository: Repository): Place[] {
   return [
     { folder: gitDir, names: TELLING },
     ...(commonDir === gitDir ? [] : [{ folder: commonDir, names: TELLING }]),
-    ...(branch === '' ? [] : [{ folder: dirname(ref), names: new Set([basename(ref)]) }]),
+    ...(branch !== '' && isFolderBelow(commonDir, dirname(`refs/heads/${branch}`))
+      ? [{ folder: dirname(ref), names: new Set([basename(ref)]) }]
+      : []),
   ]
 }
 

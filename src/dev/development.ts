@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { type Broker, startBroker } from '../broker/broker.ts'
 import { loadConfig } from '../broker/config/load.ts'
-import type { Failpoints } from '../broker/failpoints.ts'
 import type { Log } from '../broker/log.ts'
 import { bind, closeServer, portOf } from '../broker/server.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -30,7 +29,8 @@ export interface DevelopmentOptions {
   readonly postgres: string | undefined
   readonly clock: Clock
   readonly log: Log
-  readonly failpoint: Failpoints
+  /** Of the process: where traces go stands there. */
+  readonly env: Readonly<Record<string, string | undefined>>
 }
 
 /** A broker and an OIDC provider on one loopback port. */
@@ -100,7 +100,12 @@ function brokerYaml(url: string, { postgres }: DevelopmentOptions): string {
       ...environments.map((name) => [`${name}-api`, apiTarget(name)] as const),
       ...databases.map((name) => [`${name}-db`, databaseTarget(name)] as const),
     ]),
-    limits: { grants_per_principal: 100 },
+    // Whoever tries it out measures it too, all from one address.
+    limits: {
+      grants_per_principal: 100,
+      requests_per_principal: 100_000,
+      requests_per_address: 100_000,
+    },
   })
 }
 
@@ -123,7 +128,7 @@ function furnish(directory: string, yaml: string): void {
  * @throws JitError `config_invalid`, `store_failed`, `target_unreachable`
  */
 export async function startDevelopment(options: DevelopmentOptions): Promise<Development> {
-  const { clock, log, failpoint, postgres } = options
+  const { clock, log, env, postgres } = options
   if (postgres !== undefined) {
     const { prepareSampleRoles } = await import('./sample-roles.ts')
     await prepareSampleRoles(postgres)
@@ -142,10 +147,10 @@ export async function startDevelopment(options: DevelopmentOptions): Promise<Dev
     provider = createProvider({ issuer, file: join(directory, 'provider.db') })
     broker = await startBroker({
       config: await loadConfig(join(directory, 'broker.yaml'), targetKinds),
-      env: postgres === undefined ? {} : { [ADMIN_URL]: postgres },
+      env: { ...env, ...(postgres === undefined ? {} : { [ADMIN_URL]: postgres }) },
       clock,
       log,
-      failpoint,
+      failpoint: () => {},
       server,
       mounts: [{ prefix: '/idp/', listener: provider.handler }],
     })

@@ -1,4 +1,4 @@
-import { parseAdminUrl } from '../targets/postgres/config.ts'
+import { parsePostgresUrl } from '../targets/postgres/config.ts'
 import { Connection } from '../targets/postgres/connection.ts'
 import { block, identifier } from '../targets/postgres/sql.ts'
 
@@ -20,7 +20,7 @@ END`)
  * @throws JitError `config_invalid`, `target_unreachable`, `target_refused`
  */
 export async function prepareSampleRoles(adminUrl: string): Promise<void> {
-  const admin = parseAdminUrl(adminUrl, 'postgres')
+  const admin = parsePostgresUrl(adminUrl, 'postgres')
   const connection = new Connection('postgres', admin)
   const database = identifier(admin.database)
   try {

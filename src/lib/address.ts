@@ -1,3 +1,5 @@
+import { withoutTrailing } from './without-trailing.ts'
+
 /** Whether a host names this machine: plain HTTP is accepted to these alone. */
 export function isLoopback(url: URL): boolean {
   const host = url.hostname
@@ -11,5 +13,5 @@ export function isPrivateTransport(url: URL): boolean {
 
 /** The URL as a name to compare and keep: no trailing slash, no query, no fragment. */
 export function canonicalUrl(url: URL): string {
-  return `${url.origin}${url.pathname}`.replace(/\/+$/, '')
+  return withoutTrailing(`${url.origin}${url.pathname}`, '/')
 }

@@ -47,20 +47,24 @@ export const Flag = v.boolean('expected true or false')
 const LONGEST_SECONDS = 604_800
 const DURATION = 'expected a duration like 15m, 90s or 1h30m, at most 7d'
 
+/** `15m` → seconds, up to so many. */
+export const durationUpTo = (longest: number, expected: string) =>
+  v.pipe(
+    v.string(expected),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      try {
+        const seconds = parseDuration(dataset.value)
+        if (seconds <= longest) return seconds
+      } catch {
+        // Said below, with the path.
+      }
+      addIssue({ message: expected })
+      return NEVER
+    }),
+  )
+
 /** `15m` → seconds, at most a week. */
-export const Duration = v.pipe(
-  v.string(DURATION),
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    try {
-      const seconds = parseDuration(dataset.value)
-      if (seconds <= LONGEST_SECONDS) return seconds
-    } catch {
-      // Said below, with the path.
-    }
-    addIssue({ message: DURATION })
-    return NEVER
-  }),
-)
+export const Duration = durationUpTo(LONGEST_SECONDS, DURATION)
 
 /**
  * A document, or a part of it, as its schema says; or the mistake that explains most: an unknown key

@@ -40,6 +40,7 @@ export const ERROR_CODES = [
   'target_refused',
   'store_failed',
   'keystore_failed',
+  'export_failed',
   // the wrapped command
   'command_not_found',
   'command_not_executable',
@@ -68,17 +69,26 @@ export class JitError extends Error {
   readonly signIn: WantedSignIn | undefined
   /** With `approval_pending`: the request to go on with; with `denied`, where it has one, the one to explain. */
   readonly grant: string | undefined
+  /** With `limit_reached`, where waiting helps: seconds. */
+  readonly retryAfter: number | undefined
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { hint?: string; cause?: unknown; signIn?: WantedSignIn; grant?: string } = {},
+    options: {
+      hint?: string
+      cause?: unknown
+      signIn?: WantedSignIn
+      grant?: string
+      retryAfter?: number
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.hint = options.hint
     this.signIn = options.signIn
     this.grant = options.grant
+    this.retryAfter = options.retryAfter
   }
 
   /** What was thrown, as a `JitError`: anything unforeseen is `internal`. */

@@ -7,8 +7,9 @@ export interface PolicySource {
   readonly firstLine: number
 }
 
-// Cedar's tokens that may hold a `;` which ends nothing: comments and strings (escapes included).
-const TOKEN = /\/\/[^\n]*|"(?:\\[\s\S]|[^"\\])*"|;/g
+// Cedar's tokens that may hold a `;` which ends nothing: comments and strings (escapes included). A
+// string without an end is one to the end: looking for others in it would take the square of its length.
+const TOKEN = /\/\/[^\n]*|"(?:\\[\s\S]?|[^"\\])*(?:"|$)|;/g
 const BLANK = /^(?:\s|\/\/[^\n]*(?:\n|$))*/
 
 /** The policies of a file, in order; a rest without a `;` is one too, for the parser to complain about. */

@@ -17,8 +17,8 @@ export const LIFELINE_CLOSE = {
   replaced: 4002,
   /** The broker is stopping: connect again. */
   restarting: 4003,
-  /** This session holds as many connections as it may. */
-  tooMany: 4004,
+  /** More was sent, or less read, than a client has reason to: connect again, later. */
+  overrun: 4005,
 } as const
 
 /** Seconds between pings, and how many may go unanswered before the line counts as lost. */

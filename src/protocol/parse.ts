@@ -14,6 +14,10 @@ export function parse<T>(
   input: unknown,
   { what, code = 'request_invalid' }: { what: string; code?: ErrorCode },
 ): T {
+  // Valibot takes an array for an object without members.
+  if (Array.isArray(input) && schema.type.endsWith('object')) {
+    throw new JitError(code, `${what}: expected Object`)
+  }
   const result = v.safeParse(schema, input, { abortEarly: true })
   if (result.success) return result.output
   const issue = result.issues[0]

@@ -14,6 +14,8 @@ export const Problem = v.object({
   acr_values: v.exactOptional(v.array(v.string())),
   /** For a denial: the ids of the policies that said so. */
   policies: v.exactOptional(v.array(v.string())),
+  /** For `limit_reached`, where waiting helps: seconds. */
+  retry_after: v.exactOptional(v.number()),
   /** For a denial of what was asked ahead: the id that it is recorded under, and explained by. */
   grant: v.exactOptional(v.string()),
 })

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { Delivery } from './delivery.ts'
-import { Name, OpaqueId, Seconds, text } from './values.ts'
+import { byName, Name, OpaqueId, Seconds, text, whole } from './values.ts'
 
 export const AUTHORIZATION_TYPE = 'https://jit-elevate.dev/authorization/task'
 
@@ -23,7 +23,7 @@ export type ClaimedContext = v.InferOutput<typeof ClaimedContext>
 /** What is to be run: shown to approvers, recorded, and part of what an approval is bound to. */
 export const Command = v.strictObject({
   argv: v.pipe(
-    v.array(v.string()),
+    v.array(v.pipe(v.string(), whole)),
     v.minLength(1, 'expected a command'),
     v.maxLength(4096, 'expected at most 4096 arguments'),
     v.check(
@@ -53,7 +53,7 @@ export const AuthorizationDetails = v.strictObject({
   ticket: text(256),
   /** How credentials are to reach the command. Absent: for an agent by proxy where the kind has it, else in the environment. */
   delivery: v.exactOptional(Delivery),
-  labels: v.record(Name, v.union([text(256), v.boolean(), v.pipe(v.number(), v.safeInteger())])),
+  labels: byName(v.union([text(256), v.boolean(), v.pipe(v.number(), v.safeInteger())])),
   claimed: ClaimedContext,
   command: Command,
 })

@@ -9,9 +9,31 @@ export const Name = v.pipe(
   ),
 )
 
+/** Half of a surrogate pair is no character: no canonical JSON has one (RFC 8785 section 3.2.2.2). */
+export const whole = v.check(
+  (text: string) => text.isWellFormed(),
+  'expected whole characters: this has half of one',
+)
+
 /** Free text of a person, bounded. */
 export const text = (max: number) =>
-  v.pipe(v.string(), v.maxLength(max, `expected at most ${max} characters`))
+  v.pipe(v.string(), v.maxLength(max, `expected at most ${max} characters`), whole)
+
+/** Names that every object has, which a record leaves out without a word. */
+const LEFT_OUT = ['__proto__', 'prototype', 'constructor']
+
+/** Values by their names. */
+export const byName = <T>(value: v.GenericSchema<unknown, T>) =>
+  v.pipe(
+    v.unknown(),
+    v.check(
+      (input) => !LEFT_OUT.some((name) => Object.hasOwn(Object(input), name)),
+      `expected no name such as ${LEFT_OUT.join(', ')}`,
+    ),
+    // Valibot takes an array for a record.
+    v.check((input) => !Array.isArray(input), 'expected Object'),
+    v.record(Name, value),
+  )
 
 /** RFC 3339 in UTC. */
 export const Timestamp = v.pipe(v.string(), v.isoTimestamp('expected an RFC 3339 time'))

@@ -52,6 +52,7 @@ export async function askFor(asks: Asks): Promise<Asked & { requested: Requested
       progress.pending(message)
     },
     approved: (message) => progress.approved(message),
+    lost: (error) => progress.lost(error),
   }
   const signal = AbortSignal.any([asks.signal, limit.signal])
   const detach = patience.kind === 'none'

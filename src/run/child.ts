@@ -1,5 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { JitError } from '../lib/errors.ts'
+import { withCoresAsBefore } from '../lib/own-memory.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 
 /** The wrapped command while it runs. */
@@ -36,7 +37,8 @@ export function launch(
   stdio: StdioOptions,
 ): { process: ChildProcess; started: Promise<Child> } {
   const [argv0 = executable, ...args] = argv
-  const process = spawn(executable, args, { argv0, env, cwd: directory, stdio })
+  const options = { argv0, env, cwd: directory, stdio }
+  const process = withCoresAsBefore(() => spawn(executable, args, options))
   const outcome = new Promise<CommandOutcome>((resolve) => {
     process.once('exit', (code, signal) => resolve({ code, signal }))
   })

@@ -46,9 +46,10 @@ export class Deadline {
 
   /** Resolves when no more than this is left, wherever it was moved meanwhile; or by the signal. */
   async near(milliseconds: () => number, signal: AbortSignal): Promise<void> {
-    while (this.left() > milliseconds() && !signal.aborted) {
-      const step = Math.min(this.left() - milliseconds(), STEP)
-      await delay(step, undefined, { signal }).catch(() => {})
+    for (;;) {
+      const left = this.left() - milliseconds()
+      if (left <= 0 || signal.aborted) return
+      await delay(Math.min(left, STEP), undefined, { signal }).catch(() => {})
     }
   }
 

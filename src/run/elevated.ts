@@ -38,6 +38,8 @@ export interface Apart {
 export interface Progress extends AskProgress, RenewalProgress {
   granted(granted: Granted): void
   stopping(why: Stopped): void
+  /** The command has ended: its grant is given back. */
+  releasing(granted: Granted): void
   /** @param pids what could not be ended */
   survived(pids: readonly number[]): void
 }
@@ -87,6 +89,7 @@ export async function runElevated(
       throw thrown
     })
     const granted = { ...asked.granted, expires_at: deadline.expiresAt }
+    command.progress.releasing(granted)
     const ended = clock.monotonic()
     const release = await lifeline.release(outcome, { within: RECEIPT_WITHIN, signal })
     const releaseTook = clock.monotonic() - ended

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { readData } from '../context/data-file.ts'
 import { type IndexEntry, parseIndex } from '../context/git-index.ts'
+import { readData } from '../lib/data-file.ts'
 
 const MAX_INDEX = 64 * 1024 * 1024
 /** A link to a commit of another repository: a submodule, or one that was simply added. */

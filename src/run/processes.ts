@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { constants } from 'node:os'
 
 /** One process, told from a later one of the same number by when it started. */
 export interface Process {
@@ -37,6 +38,19 @@ export function startedWith({ entry }: Process, name: string, value: string): bo
   if (!HAS_PROC) return false
   try {
     return readFileSync(`/proc/${entry}/environ`, 'utf8').split('\0').includes(`${name}=${value}`)
+  } catch {
+    return false
+  }
+}
+
+/** Whether a process ignores a signal. False where that can't be read, and everywhere but on Linux. */
+export function ignores({ entry }: Process, signal: NodeJS.Signals): boolean {
+  if (!HAS_PROC) return false
+  try {
+    const status = readFileSync(`/proc/${entry}/status`, 'utf8')
+    // proc_pid_status(5): a bit for each signal, in hexadecimal.
+    const [, ignored = '0'] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(status) ?? []
+    return ((BigInt(`0x${ignored}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n
   } catch {
     return false
   }

@@ -5,6 +5,7 @@ import type { Authorizer } from '../client/authorizer.ts'
 import { openSandboxLine, type SandboxLine, type SandboxOpening } from '../client/sandbox-line.ts'
 import type { Clock } from '../lib/clock.ts'
 import { JitError } from '../lib/errors.ts'
+import type { Grant } from '../protocol/grant.ts'
 import type { CommandOutcome } from '../protocol/lifeline.ts'
 import type { Refusal, Sandbox } from '../protocol/sandbox.ts'
 import {
@@ -28,11 +29,18 @@ const STOP_GRACE = 5000
 
 /** What is told while it happens. */
 export interface SandboxProgress {
-  /** @param leftOut names of variables that were not passed on */
-  started(sandbox: Sandbox, leftOut: readonly string[]): void
+  /**
+   * The command starts: from now on the terminal is its own.
+   * @param leftOut names of variables that are not passed on
+   */
+  starts(sandbox: Sandbox, leftOut: readonly string[]): void
   /** A request made inside waits for somebody. */
   waits(ask: WaitingAsk): void
+  /** A host that was out of reach, each once. */
+  refused(refusal: Refusal): void
   stopping(reason: string): void
+  /** The command has ended: what was made for it goes. */
+  ending(): void
   /** What stayed as it is was replaced outside: it can be written inside now. */
   uncovered(path: string): void
   /** A new repository is part of the outer one: git runs what its settings say. */
@@ -65,6 +73,8 @@ export interface SandboxEnd {
   readonly outcome: CommandOutcome
   /** Hosts that were out of reach, each once. */
   readonly refused: readonly Refusal[]
+  /** Requests made inside that nobody has decided, or used. */
+  readonly undecided: readonly Grant[]
 }
 
 /**
@@ -84,7 +94,7 @@ export async function runSandboxed(command: SandboxedCommand): Promise<SandboxEn
   void line.then(asked, () => {})
   try {
     await link
-    return await hold(command, { line, place, route })
+    return await hold(command, { line, link, place, route })
   } finally {
     // Of a line that is open the broker is told its end.
     if (asking) givenUp.abort(new JitError('cancelled', 'cancelled'))
@@ -132,7 +142,12 @@ function makePlace(runtime: string): Place {
 
 async function hold(
   command: SandboxedCommand,
-  { line, place, route }: { line: Promise<SandboxLine>; place: Place; route: LateRoute },
+  {
+    line,
+    link,
+    place,
+    route,
+  }: { line: Promise<SandboxLine>; link: Promise<Link>; place: Place; route: LateRoute },
 ): Promise<SandboxEnd> {
   const { progress, repository } = command
   using embedded = repository && watchEmbedded(repository, progress.embedded)
@@ -148,11 +163,13 @@ async function hold(
     running.onRefused(({ host, port }) => {
       const refusal = { host, port, count: 1 }
       refused.push(refusal)
+      progress.refused(refusal)
       open.refused([refusal])
     })
     running.onUncovered(progress.uncovered)
-    progress.started(open.sandbox, running.leftOut)
-    return { outcome: await untilOver(running, { line: open, progress }), refused }
+    const outcome = await untilOver(running, { line: open, progress })
+    progress.ending()
+    return { outcome, refused, undecided: await (await link).undecided() }
   } finally {
     await running.stop()
     embedded?.look()
@@ -163,16 +180,22 @@ function start(
   { opening, profile, repository, ...command }: SandboxedCommand,
   { line, place }: { line: Promise<SandboxLine>; place: Place },
 ): Promise<RunningSandbox> {
+  let sandbox: Sandbox | undefined
+  const opened = line.then((open) => {
+    sandbox = open.sandbox
+    return open.sandbox
+  })
   return startSandbox({
     command: opening.command,
     environment: command.environment,
     variables: command.variables,
     ...(repository ? { repository } : {}),
     profile: { ...profile, readable: [...profile.readable, place.shared] },
-    domains: line.then(({ sandbox }) => sandbox.domains),
+    domains: opened.then(({ domains }) => domains),
     link: place.socket,
     folder: place.folder,
     broker: command.broker,
+    starting: (leftOut) => sandbox && command.progress.starts(sandbox, leftOut),
   })
 }
 

@@ -1,8 +1,11 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { readData } from '../lib/data-file.ts'
 import { includedIn } from './git-includes.ts'
 import { excludeFile } from './ignored.ts'
 import type { SandboxRepository } from './sandbox.ts'
+
+const MAX_CONFIG = 1024 * 1024
 
 /**
  * What another program would run, or trust, because it lies in a repository. Beside the runtime's own
@@ -102,10 +105,9 @@ export function submodulesOf({
 
 /** The file `.git` in a submodule's working tree, which says where its folder lies. */
 function pointerTo(module: string): string[] {
-  const config = join(module, 'config')
-  if (!isFile(config)) return []
-  const [, place] = /^\s*worktree\s*=\s*(.+?)\s*$/m.exec(readFileSync(config, 'utf8')) ?? []
-  return place === undefined ? [] : [join(resolve(module, place), '.git')]
+  const config = readData(join(module, 'config'), MAX_CONFIG)?.toString() ?? ''
+  const [, place = ''] = /^[ \t]*worktree[ \t]*=(.*)$/m.exec(config) ?? []
+  return place.trim() === '' ? [] : [join(resolve(module, place.trim()), '.git')]
 }
 
 function isFile(path: string): boolean {
@@ -123,7 +125,8 @@ function submodules(folder: string, depth = 0): string[] {
 }
 
 function folders(folder: string): string[] {
-  if (!existsSync(folder)) return []
+  // A link would lead to what is none of the repository's.
+  if (!lstatSync(folder, { throwIfNoEntry: false })?.isDirectory()) return []
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => join(folder, entry.name))

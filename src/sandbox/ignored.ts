@@ -32,6 +32,9 @@ export function excludeFile({ commonDir }: Pick<SandboxRepository, 'commonDir'>)
  */
 export function pinExclude(repository: SandboxRepository): string[] {
   const file = excludeFile(repository)
+  // A link leads to where nothing is this sandbox's to make.
+  const before = lstatSync(dirname(file), { throwIfNoEntry: false })
+  if (before && !before.isDirectory()) return []
   const made = [mkdirSync(dirname(file), { recursive: true })].filter((path) => path !== undefined)
   try {
     writeFileSync(file, '', { flag: 'wx' })

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { isFolderBelow } from '../lib/data-file.ts'
 import { submodulesOf } from './guarded.ts'
 import { pinExclude, unignore, unpinExclude } from './ignored.ts'
 import type { SandboxRepository } from './sandbox.ts'
@@ -67,7 +68,9 @@ function pinned(repository: SandboxRepository): string[] {
     if (!existsSync(join(dir, 'HEAD'))) return []
     // `.` alone confuses libgit2.
     const files = { commondir: './\n', 'objects/info/alternates': '' }
-    return Object.entries(files).flatMap(([name, text]) => made(join(dir, name), text))
+    return Object.entries(files)
+      .filter(([name]) => isFolderBelow(dir, dirname(name)))
+      .flatMap(([name, text]) => made(join(dir, name), text))
   })
 }
 

@@ -56,6 +56,11 @@ export interface SandboxOptions {
   readonly folder: string
   /** URL of the broker: never reached directly, whatever `domains` says. */
   readonly broker: string
+  /**
+   * All is there: from now on the terminal is the command's.
+   * @param leftOut names of the variables that are not passed on, sorted
+   */
+  readonly starting?: (leftOut: readonly string[]) => void
 }
 
 /** A sandbox while its command runs. */
@@ -64,8 +69,6 @@ export interface RunningSandbox {
   readonly pid: number
   /** How the command ended. 128 + n is told as signal n: bubblewrap reports no more than that. */
   readonly outcome: Promise<CommandOutcome>
-  /** Names of the variables that were not passed on, sorted. */
-  readonly leftOut: readonly string[]
   /** Passes a signal on to the command: those of the terminal's keys to its whole process group. */
   signal(name: NodeJS.Signals): void
   /** Calls `listener` with each host and port that was refused, at most once each. */
@@ -151,6 +154,7 @@ async function start({
   note.add(line.mountPoints)
   const { repository } = options
   if (repository) ignore(repository, [...line.mountPoints, ...rules.hidden])
+  options.starting?.(leftOut)
   const inside = await startInside({
     line,
     parts,
@@ -171,7 +175,6 @@ async function start({
   return {
     pid: inside.pid,
     outcome: inside.outcome,
-    leftOut,
     signal: inside.signal,
     onRefused: proxy.onRefused,
     onUncovered: (listener) => cover.listen(listener),

@@ -83,14 +83,15 @@ const SCRIPT = `
     foreach ($word in $words) {
         # What follows is another command's: PowerShell offers files.
         if ($word -eq '--' -and $wrapping -contains $command) { return }
-        if ($flag) { $flag = '' }
-        elseif ($word.StartsWith('-')) {
+        if ($flag) {
+            $flag = ''
+        } elseif ($word.StartsWith('-')) {
             if ($taking -contains "$command $word") { $flag = $word }
-        }
-        elseif ($position -eq 0 -and $below.ContainsKey($command) -and $below[$command].Contains($word)) {
+        } elseif ($position -eq 0 -and $below.ContainsKey($command) -and $below[$command].Contains($word)) {
             $command = "$command $word".Trim()
+        } else {
+            $position += 1
         }
-        else { $position += 1 }
     }
 
     $current = $wordToComplete
@@ -102,24 +103,31 @@ const SCRIPT = `
     }
 
     $found = [ordered]@{}
-    if (-not $flag -and $current.StartsWith('-')) { $found = $flags[$command] }
-    elseif (-not $flag -and $position -eq 0 -and $below.ContainsKey($command)) { $found = $below[$command] }
-    else {
-        $source = if ($flag) { $values["$command $flag"] }
-            elseif ($values.ContainsKey("$command $position")) { $values["$command $position"] }
-            else { $values["$command *"] }
+    if (-not $flag -and $current.StartsWith('-')) {
+        $found = $flags[$command]
+    } elseif (-not $flag -and $position -eq 0 -and $below.ContainsKey($command)) {
+        $found = $below[$command]
+    } else {
+        $source = if ($flag) {
+            $values["$command $flag"]
+        } elseif ($values.ContainsKey("$command $position")) {
+            $values["$command $position"]
+        } else {
+            $values["$command *"]
+        }
         if ($source -and $source[0] -eq '?') {
             # Nothing that is answered is ever evaluated, and only values that mean nothing to a shell
             # are put on the command line.
-            $program = Get-Command -Name jit -CommandType Application, ExternalScript -TotalCount 1 -ErrorAction Ignore
+            $program = Get-Command -Name jit -CommandType 'Application', 'ExternalScript' -TotalCount 1 -ErrorAction Ignore
             if ($program) {
                 foreach ($line in (& $program __complete $source[1] @words 2>$null)) {
                     $value, $about = $line -split "\`t", 2
                     if ($value -cmatch '${HARMLESS}') { $found[$value] = $about }
                 }
             }
+        } else {
+            foreach ($value in $source) { $found[$value] = $value }
         }
-        else { foreach ($value in $source) { $found[$value] = $value } }
     }
 
     foreach ($entry in $found.GetEnumerator()) {

@@ -31,8 +31,12 @@ function global:__jit_look {
             if ($left -le 0 -or -not (__jit_alive $match.Groups[5].Value $match.Groups[6].Value)) { continue }
             $seen[$file.Name] = $true
             $tier = $match.Groups[3].Value
-            $rank = switch -CaseSensitive ($tier) { 'production' { 1 } 'staging' { 2 } default { 3 } }
-            $style = switch -CaseSensitive ($tier) { 'production' { '31' } 'staging' { '33' } 'development' { '32' } default { '' } }
+            $rank, $style = switch -CaseSensitive ($tier) {
+                'production' { 1, '31' }
+                'staging' { 2, '33' }
+                'development' { 3, '32' }
+                default { 3, '' }
+            }
             if ($env:JIT_GRANT -ceq $file.Name) { $rank = 0 }
             if ($left -le 120) {
                 $time = "ends in ${left}s"
@@ -48,7 +52,7 @@ function global:__jit_look {
             [pscustomobject]@{ Rank = $rank; Expires = $expires; Text = $text; Style = $style }
         }
     }
-    $grants = @($grants | Where-Object { $_ } | Sort-Object Rank, Expires)
+    $grants = @($grants | Where-Object { $_ } | Sort-Object 'Rank', 'Expires')
     $plain = @($grants | Select-Object -First 3 | ForEach-Object { $_.Text })
     $colours = -not $env:NO_COLOR -and $env:TERM -ne 'dumb'
     $shown = @($grants | Select-Object -First 3 | ForEach-Object {

@@ -1,19 +1,28 @@
 import { JitError } from '../lib/errors.ts'
+import { leaseHandle, newId } from '../lib/handle.ts'
 import type { Delivery } from '../protocol/delivery.ts'
+import { closeAllSql } from './postgres/closing.ts'
 import {
   type Address,
   type Admin,
   clientAddress,
   PostgresConfig,
-  parseAdminUrl,
+  parsePostgresUrl,
 } from './postgres/config.ts'
 import { Connection } from './postgres/connection.ts'
 import { extendSql } from './postgres/extend.ts'
-import { mintSql } from './postgres/mint.ts'
+import { mintSql, rehearsalSql } from './postgres/mint.ts'
 import { proxiedCredential } from './postgres/proxied.ts'
-import { revokeRole } from './postgres/revoke.ts'
+import { knownOids, revokeRole } from './postgres/revoke.ts'
 import { newPassword, scramVerifier } from './postgres/scram.ts'
-import { allRoles, type Facts, factsQuery, handlesQuery, readFacts } from './postgres/server.ts'
+import {
+  allRoles,
+  deadlineQuery,
+  type Facts,
+  factsQuery,
+  handlesQuery,
+  readFacts,
+} from './postgres/server.ts'
 import type {
   Credential,
   LeaseIntent,
@@ -48,6 +57,9 @@ const COMPETING = [
 /** At a port without a password and without TLS of its own. */
 const PROXIED = ['PGPASSWORD', 'PGSSLROOTCERT', 'PGSSLNEGOTIATION', ...COMPETING]
 
+/** How long a rehearsal may take by the server's clock. */
+const REHEARSAL_MS = 3_600_000
+
 /** A role per lease at a PostgreSQL server, 15 or later. */
 export const postgresKind: TargetKind<PostgresConfig> = {
   type: 'postgres',
@@ -74,7 +86,10 @@ class PostgresTarget implements Target {
     this.name = context.name
     this.tasks = new Set(Object.keys(config.tasks))
     this.#config = config
-    this.#admin = parseAdminUrl(context.resolveReference(config.admin), context.name)
+    this.#admin = parsePostgresUrl(
+      context.resolveReference(config.admin),
+      `target ${context.name}: admin`,
+    )
     this.#connection = new Connection(context.name, this.#admin)
   }
 
@@ -119,6 +134,11 @@ class PostgresTarget implements Target {
       : credentialFor(address, login)
   }
 
+  async disconnect(leases: readonly LeaseToRevoke[], signal: AbortSignal): Promise<void> {
+    const handles = leases.map(({ handle }) => handle)
+    await this.#connection.run(closeAllSql(handles, leases.flatMap(knownOids)), signal)
+  }
+
   async revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome> {
     const facts = await this.#readFacts(signal)
     return revokeRole({ lease, facts, connection: this.#connection, signal })
@@ -135,6 +155,22 @@ class PostgresTarget implements Target {
   async *sweep(handlePrefix: string, signal: AbortSignal): AsyncIterable<string> {
     for (const { rolname } of await this.#connection.run(handlesQuery(handlePrefix), signal)) {
       yield String(rolname)
+    }
+  }
+
+  async deadline(handle: string, signal: AbortSignal) {
+    const [row] = await this.#connection.run(deadlineQuery(handle), signal)
+    return row ? { at: Number(row.at), passed: row.passed === true } : undefined
+  }
+
+  async rehearse(signal: AbortSignal): Promise<void> {
+    const facts = await this.#readFacts(signal)
+    const verifier = await scramVerifier(newPassword())
+    const later = Date.now() + REHEARSAL_MS
+    for (const task of Object.values(this.#config.tasks)) {
+      const handle = leaseHandle('trial', newId(Date.now()))
+      const role = { handle, verifier, mintBy: later, expiresAt: later, task }
+      await this.#connection.run(rehearsalSql(role, facts), signal)
     }
   }
 

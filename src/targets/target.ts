@@ -100,6 +100,11 @@ export interface Target {
   identity(signal: AbortSignal): Promise<string>
   /** Creates the credential under the lease's handle. */
   mint(lease: LeaseIntent, signal: AbortSignal): Promise<Minted>
+  /**
+   * Ends what is open with many leases at once and lets nothing new begin, as far as that goes without waiting for
+   * anybody: each of them is revoked next, and that alone counts. Absent: nothing stays open, or there is no faster way.
+   */
+  disconnect?(leases: readonly LeaseToRevoke[], signal: AbortSignal): Promise<void>
   /** Undoes it; already gone is success. */
   revoke(lease: LeaseToRevoke, signal: AbortSignal): Promise<RevocationOutcome>
   /**
@@ -114,8 +119,23 @@ export interface Target {
   ): Promise<void>
   /** This ledger's handles that exist at the target, for the sweep. */
   sweep?(handlePrefix: string, signal: AbortSignal): AsyncIterable<string>
+  /**
+   * When the target itself refuses the credential of a handle, and whether it does by now, by its own clock.
+   * @returns nothing where it never does, or there is none
+   */
+  deadline?(
+    handle: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly at: number; readonly passed: boolean } | undefined>
+  /** Whether its credential is a grant token itself, which dies with the key that signed it; absent: it isn't. */
+  readonly isGrantToken?: true
   /** For kinds whose credentials others check by introspection (RFC 7662): who may ask, and about which audience. */
   readonly introspection?: { readonly audience: string; accepts(secret: string): boolean }
+  /**
+   * Does what a lease of each task takes, and takes it back before anybody could use it: whether the
+   * administrator may. @throws JitError what is lacking
+   */
+  rehearse?(signal: AbortSignal): Promise<void>
   /** Ends its connections. */
   close(): Promise<void>
 }

@@ -62,6 +62,7 @@ const variableOf = (target: string, what: 'TOKEN' | 'URL') =>
 class TokenTarget implements Target {
   readonly type = 'token'
   readonly recoverable = 'no'
+  readonly isGrantToken = true
   readonly name: string
   readonly revocability: Target['revocability']
   readonly tasks: ReadonlySet<string>

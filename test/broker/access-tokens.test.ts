@@ -1,7 +1,8 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { SignJWT, UnsecuredJWT } from 'jose'
 import { expect, test } from 'vitest'
 import { createAccessTokens } from '../../src/broker/access-tokens.ts'
+import type { KeySource } from '../../src/broker/key-ring.ts'
 import type { SigningKey } from '../../src/broker/keys.ts'
 import { NOW, stillClock } from './provider.ts'
 
@@ -16,14 +17,25 @@ const CLAIMS = {
   expiresAt: NOW + 900,
 }
 
-function keyOf(kid: string, algorithm: SigningKey['algorithm'], privateKey: KeyObject): SigningKey {
-  return { kid, algorithm, privateKey, publicJwk: {} }
-}
-const first = keyOf('one', 'EdDSA', generateKeyPairSync('ed25519').privateKey)
-const second = keyOf('two', 'ES256', generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+const keyOf = (kid: string): SigningKey => ({
+  ...{ kid, algorithm: 'EdDSA' },
+  privateKey: generateKeyPairSync('ed25519').privateKey,
+})
+const first = keyOf('one')
+const second = keyOf('two')
+
+/** The first one signs, all verify. */
+const sourceOf = (...keys: [SigningKey, ...SigningKey[]]): KeySource => ({
+  algorithm: 'EdDSA',
+  signing: () => keys[0],
+  find: async (kid) => {
+    const key = keys.find((one) => one.kid === kid)
+    return key && createPublicKey(key.privateKey)
+  },
+})
 
 const tokensOf = (keys: [SigningKey, ...SigningKey[]], clock = stillClock()) =>
-  createAccessTokens({ issuer: ISSUER, keys, clock })
+  createAccessTokens({ issuer: ISSUER, keys: sourceOf(...keys), clock })
 
 test('what was issued is read back, also after the keys were rotated', async () => {
   const token = await tokensOf([first]).issue(CLAIMS)

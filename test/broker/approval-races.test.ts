@@ -1,9 +1,8 @@
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FakeGitHub } from './fake-github.ts'
 import { FakeTarget, Harness, request, type TestClient } from './harness.ts'
+import { querySql } from './harness-store.ts'
 import { approve, ask, POLICIES, PROD } from './waiting.ts'
 
 let harness: Harness
@@ -62,10 +61,9 @@ async function startHeld() {
 }
 
 /** Changes what is recorded, as another configuration would have recorded it. */
-function rewrite(grant: string, column: string, value: string | number): void {
-  const database = new DatabaseSync(join(harness.directory, 'ledger.db'))
-  database.prepare(`UPDATE grants SET ${column} = ? WHERE id = ?`).run(value, grant)
-  database.close()
+async function rewrite(grant: string, column: string, value: string | number): Promise<void> {
+  const update = `UPDATE grants SET ${column} = ? WHERE id = ?`
+  await querySql(harness.directory, update, [value, grant])
 }
 
 describe('two at once', () => {
@@ -106,7 +104,7 @@ describe('two at once', () => {
     const asked = Promise.withResolvers<() => void>()
     github.answer = (_, response) => asked.resolve(() => response.writeHead(404).end('{}'))
     const again = request({ ...PROD, claimed: { ...claimed, commit: 'b'.repeat(40) } })
-    rewrite(body.id, 'context', JSON.stringify({ ...contextOf(again) }))
+    await rewrite(body.id, 'context', JSON.stringify({ ...contextOf(again) }))
     const line = await dev.connect()
     line.send({ type: 'redeem', grant: body.id, claimed: again.claimed, command })
     const answer = await asked.promise
@@ -156,7 +154,7 @@ describe('a connection that is lost', () => {
     const { line, pending } = await ask(dev)
     line.send({ type: 'release', grant: pending.grant, outcome: { code: 0, signal: null } })
     await line.closed
-    await expect.poll(() => stateOf(dev, pending.grant), { timeout: 5000 }).toBe('refused')
+    await expect.poll(() => stateOf(dev, pending.grant)).toBe('refused')
   })
 })
 
@@ -180,10 +178,9 @@ describe('what has changed since the yes', () => {
     const dev = await person('dev')
     const grant = await approved(dev)
     // Cut off until before the yes, but after the sign-in that it was given in.
-    const database = new DatabaseSync(join(harness.directory, 'ledger.db'))
     const until = Date.now() - 5000
-    database.prepare('INSERT INTO cut_offs VALUES (?, ?)').run('idp.test/dana', until)
-    database.close()
+    const insert = 'INSERT INTO cut_offs VALUES (?, ?)'
+    await querySql(harness.directory, insert, ['idp.test/dana', until])
     const line = await redeem(dev, grant)
     expect((await line.next('pending')).obligation.approvals).toEqual([
       { group: 'oncall', people: 1 },
@@ -221,7 +218,7 @@ describe('what has changed since the yes', () => {
     await start({ policies: POLICIES.replace('context.ttl > 1800', 'context.ttl > 18000') })
     const dev = await person('dev')
     const { body } = await dev.call('POST', '/v1/grants', { key: 'k', details: request() })
-    rewrite(body.id, 'ttl_seconds', 10_800)
+    await rewrite(body.id, 'ttl_seconds', 10_800)
     const line = await redeem(dev, body.id)
     await expect(line.next('granted')).rejects.toThrow(/longer than 'shop' allows/)
     expect(await stateOf(dev, body.id)).toBe('approved')
@@ -230,7 +227,7 @@ describe('what has changed since the yes', () => {
   test('a target in another environment is not what was asked for', async () => {
     const dev = await person('dev')
     const grant = await approved(dev)
-    rewrite(grant, 'environment', 'dev')
+    await rewrite(grant, 'environment', 'dev')
     const line = await redeem(dev, grant)
     await expect(line.next('granted')).rejects.toThrow(/target_refused/)
   })
@@ -242,7 +239,7 @@ describe('what has changed since the yes', () => {
 when { resource.tier == "production" } unless { context.method == "reauth" };`,
     })
     const { pending } = await ask(await person('dev'))
-    rewrite(pending.grant, 'tier', 'development')
+    await rewrite(pending.grant, 'tier', 'development')
     expect((await approve(await dana(), pending.grant)).status).toBe(401)
   })
 

@@ -122,7 +122,7 @@ describe('a request that policy wants an approval for', () => {
     const dev = await person('dev')
     const { line, pending } = await ask(dev)
     line.cut()
-    await expect.poll(() => stateOf(dev, pending.grant), { timeout: 5000 }).toBe('refused')
+    await expect.poll(() => stateOf(dev, pending.grant)).toBe('refused')
     expect((await approve(await dana(), pending.grant)).status).toBeGreaterThanOrEqual(400)
   })
 
@@ -422,9 +422,7 @@ describe('a request that is asked ahead', () => {
     const dev = await person('dev')
     const grant = await approved(dev)
     await dev.logout()
-    await expect
-      .poll(async () => stateOf(await person('dev'), grant), { timeout: 5000 })
-      .toBe('refused')
+    await expect.poll(async () => stateOf(await person('dev'), grant)).toBe('refused')
   })
 })
 

@@ -1,9 +1,8 @@
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { decodeJwt } from 'jose'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { newSessionKey, thumbprintOf } from '../../src/auth/proof.ts'
 import { Harness, request, TestClient } from './harness.ts'
+import { auditOf, querySql } from './harness-store.ts'
 
 const HOUR = 3_600_000
 const POLICIES = `
@@ -30,12 +29,7 @@ const whoami = async (client: TestClient) => (await client.call('GET', '/v1/whoa
 const sessionEvents = () => auditEvents('session.%')
 
 /** What the audit log says of such events. */
-function auditEvents(like: string): Record<string, unknown>[] {
-  const database = new DatabaseSync(join(harness.directory, 'ledger.db'), { readOnly: true })
-  const rows = database.prepare('SELECT entry FROM audit WHERE event LIKE ? ORDER BY seq').all(like)
-  database.close()
-  return rows.map(({ entry }) => JSON.parse(String(entry)))
-}
+const auditEvents = (like: string) => auditOf(harness.directory, like)
 
 describe('an agent that signs in as itself', () => {
   test('has an id and a name of its own, and the person who confirmed as its owner', async () => {
@@ -107,7 +101,7 @@ describe('a delegated session', () => {
 
   test('is recorded with its owner, its parent and its ceiling', async () => {
     await harness.delegated(await harness.client(), { ceiling: { tasks: ['plan'] } })
-    const [person, agent] = sessionEvents()
+    const [person, agent] = await sessionEvents()
     expect(agent).toMatchObject({
       event: 'session.opened',
       principal: { kind: 'agent' },
@@ -163,10 +157,8 @@ describe('a delegated session', () => {
     now += 60_000
     await person.take(await person.exchange(await harness.idToken()))
     await agent.take(await agent.renew())
-    const database = new DatabaseSync(join(harness.directory, 'ledger.db'), { readOnly: true })
     const select = 'SELECT principal_kind AS kind, authenticated_at AS at FROM sessions'
-    const rows = database.prepare(select).all()
-    database.close()
+    const rows = await querySql(harness.directory, select)
     const signedInAt = (kind: string) => Number(rows.find((row) => row.kind === kind)?.at)
     expect(signedInAt('human') - signedInAt('agent')).toBe(60_000)
   })
@@ -222,7 +214,7 @@ describe('a ceiling', () => {
     const agent = await harness.delegated(person, { ceiling })
     await expect(agent.grant(details)).rejects.toThrow(outside)
     await expect(agent.grant(details)).rejects.toThrow('"denied"')
-    expect(auditEvents('grant.denied').at(-1)?.outside).toContain(outside)
+    expect((await auditEvents('grant.denied')).at(-1)?.outside).toContain(outside)
     await agent.grant({ task: 'plan' })
   })
 
@@ -286,7 +278,7 @@ describe('a delegated session ends', () => {
     expect((await line.next('revoked')).ended_by).toBe('session')
     await expect.poll(() => harness.shop.handles.size).toBe(0)
     expect(await codeOf(await agent.renew())).toBe('session_ended')
-    const ended = sessionEvents().filter(({ event }) => event === 'session.ended')
+    const ended = (await sessionEvents()).filter(({ event }) => event === 'session.ended')
     expect(ended.map(({ by }) => by)).toEqual(['logout', 'parent'])
   })
 
@@ -414,9 +406,9 @@ describe('nobody floods the broker or its log', () => {
   test('with renewals: one a minute is recorded', async () => {
     const agent = await harness.delegated(await harness.client())
     for (let count = 0; count < 5; count += 1) await agent.take(await agent.renew())
-    expect(auditEvents('session.renewed')).toEqual([])
+    expect(await auditEvents('session.renewed')).toEqual([])
     now += 61_000
     for (let count = 0; count < 5; count += 1) await agent.take(await agent.renew())
-    expect(auditEvents('session.renewed')).toHaveLength(1)
+    expect(await auditEvents('session.renewed')).toHaveLength(1)
   })
 })

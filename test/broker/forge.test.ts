@@ -42,7 +42,7 @@ function start(options: { timeout?: number; url?: string } = {}): Forge {
         if (reference === 'env:FORGE_TOKEN') return TOKEN
         throw new JitError('config_invalid', reference)
       },
-      log: { info: record, warn: record },
+      log: { debug: record, info: record, warn: record, error: record },
     },
   )
 }
@@ -133,7 +133,7 @@ describe('unverified, not verified, is what a forge that', () => {
     github.answer = () => {}
     const before = performance.now()
     expect(await start({ timeout: 1 }).check(claim('main', HEAD))).toEqual(UNVERIFIED)
-    expect(performance.now() - before).toBeLessThan(2000)
+    expect(performance.now() - before).toBeLessThan(10_000)
   })
 
   test('sends elsewhere makes a claim; the token is not sent after it', async () => {
@@ -164,6 +164,7 @@ test('a token that leads nowhere is a mistake of the configuration', () => {
   const resolveReference = () => {
     throw new JitError('config_invalid', 'env:GONE: the variable is not set')
   }
-  const parts = { fetch, resolveReference, log: { info: () => {}, warn: () => {} } }
+  const silent = { debug() {}, info() {}, warn() {}, error() {} }
+  const parts = { fetch, resolveReference, log: silent }
   expect(() => createForge({ ...config, token: 'env:GONE' }, parts)).toThrow(/env:GONE/)
 })

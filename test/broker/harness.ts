@@ -5,8 +5,10 @@ import * as v from 'valibot'
 import { WebSocket } from 'ws'
 import { createProof, newSessionKey, type SessionKey, thumbprintOf } from '../../src/auth/proof.ts'
 import { type Broker, startBroker } from '../../src/broker/broker.ts'
+import type { BrokerConfig } from '../../src/broker/config/config.ts'
 import { parseConfig } from '../../src/broker/config/load.ts'
 import type { Failpoints } from '../../src/broker/failpoints.ts'
+import { type Operations, openOperations } from '../../src/broker/operations.ts'
 import { bind, portOf } from '../../src/broker/server.ts'
 import { JitError } from '../../src/lib/errors.ts'
 import type { ServerMessage } from '../../src/protocol/lifeline.ts'
@@ -26,6 +28,7 @@ import type {
   TargetKind,
 } from '../../src/targets/target.ts'
 import { tokenKind } from '../../src/targets/token.ts'
+import { dropStore, storeAt, storeIn } from './harness-store.ts'
 import { FakeProvider } from './provider.ts'
 
 /** A target whose far side is in memory, and does as a test says. */
@@ -40,6 +43,7 @@ export class FakeTarget implements Target {
   readonly handles = new Set<string>()
   readonly revoked: string[] = []
   where = 'system-1'
+  now: () => number = Date.now
   /** Called before it says what it is. */
   beforeIdentity: () => Promise<void> = async () => {}
   /** Called before a credential is made. */
@@ -100,6 +104,11 @@ export class FakeTarget implements Target {
     this.deadlines.set(handle, until)
   }
 
+  async deadline(handle: string) {
+    const at = this.deadlines.get(handle)
+    return at === undefined ? undefined : { at, passed: at <= this.now() }
+  }
+
   async *sweep(prefix: string): AsyncIterable<string> {
     for (const handle of this.handles) if (handle.startsWith(prefix)) yield handle
   }
@@ -120,9 +129,17 @@ export interface HarnessOptions {
   readonly directory?: string
   /** Of an earlier one, where its clients are to come back. */
   readonly port?: number
+  /** How clients reach it, where that isn't its own port: several nodes have one URL. */
+  readonly url?: string
+  /** Whether its store passes nothing on of what other nodes commit. */
+  readonly deaf?: boolean
+  /** Of a pooler between it and its store. */
+  readonly pooler?: number
   readonly limits?: string
   readonly failpoint?: Failpoints
   readonly now?: () => number
+  /** Beside `SECRET`. */
+  readonly env?: Readonly<Record<string, string>>
   readonly targets?: Record<string, FakeTarget>
   /** Instead of those that permit all in dev. */
   readonly policies?: string
@@ -141,6 +158,7 @@ export interface HarnessOptions {
 /** A broker in this process, with an OpenID provider and targets that do as a test says. */
 export class Harness implements AsyncDisposable {
   readonly broker: Broker
+  readonly config: BrokerConfig
   readonly url: string
   readonly directory: string
   readonly provider: FakeProvider
@@ -150,6 +168,7 @@ export class Harness implements AsyncDisposable {
 
   private constructor(parts: {
     broker: Broker
+    config: BrokerConfig
     url: string
     directory: string
     provider: FakeProvider
@@ -158,6 +177,7 @@ export class Harness implements AsyncDisposable {
     now: () => number
   }) {
     this.broker = parts.broker
+    this.config = parts.config
     this.url = parts.url
     this.directory = parts.directory
     this.provider = parts.provider
@@ -171,7 +191,7 @@ export class Harness implements AsyncDisposable {
     const provider = new FakeProvider('https://idp.test')
     await provider.rotate('k1')
     const server = await bind({ listen: { host: '127.0.0.1', port: options.port ?? 0 } })
-    const url = `http://127.0.0.1:${portOf(server)}`
+    const url = options.url ?? `http://127.0.0.1:${portOf(server)}`
     const targets = { ...(options.targets ?? { shop: new FakeTarget('shop') }) }
     const kind: TargetKind<unknown> = {
       type: 'fake',
@@ -184,28 +204,31 @@ export class Harness implements AsyncDisposable {
         return targets[name]
       },
     }
+    const store = await storeIn(directory, options.pooler)
     const config = parseConfig({
-      text: brokerYaml(url, { ...options, targets }),
+      text: brokerYaml(url, { ...options, targets, store }),
       file: 'broker.yaml',
       directory,
       kinds: [kind, tokenKind],
     })
     writeFileSync(join(directory, 'tasks.cedar'), options.policies ?? POLICIES)
     writeFileSync(join(directory, 'built-in.cedar'), BUILT_IN)
-    const log: string[] = []
+    const lines: string[] = []
     const record = (message: string, detail?: object) =>
-      void log.push(`${message} ${JSON.stringify(detail)}`)
+      void lines.push(`${message} ${JSON.stringify(detail)}`)
     const now = options.now ?? Date.now
+    const log = { debug: () => {}, info: record, warn: record, error: record }
     const broker = await startBroker({
       config,
-      env: { SECRET: 'introspection-secret' },
+      ...(await storeAt(directory, { ...options, log })),
+      env: { SECRET: 'introspection-secret', ...options.env },
       clock: { now, monotonic: () => performance.now() },
-      log: { info: record, warn: record },
+      log,
       failpoint: options.failpoint ?? (() => {}),
       server,
       fetch: fetchFrom([provider, ...(options.issuers ?? [])]),
     })
-    return new Harness({ broker, url, directory, provider, log, targets, now })
+    return new Harness({ broker, url, directory, provider, log: lines, targets, config, now })
   }
 
   get shop(): FakeTarget {
@@ -219,6 +242,20 @@ export class Harness implements AsyncDisposable {
     const iat = Math.floor(this.#now() / 1000)
     const jti = crypto.randomUUID()
     return this.provider.sign({ iat, exp: iat + 300, auth_time: iat - 10, jti, ...claims })
+  }
+
+  /** Does what an operator does beside the broker. */
+  async operate<T>(work: (operations: Operations) => Promise<T>): Promise<T> {
+    const clock = { now: this.#now, monotonic: () => performance.now() }
+    const log = { debug() {}, info() {}, warn() {}, error() {} }
+    const { config, directory } = this
+    const store = await storeAt(directory, { now: this.#now, log })
+    const operations = await openOperations({ config, ...store, env: {}, clock, log })
+    try {
+      return await work(operations)
+    } finally {
+      await operations.close()
+    }
   }
 
   /** Signs a principal in with a key of its own. */
@@ -249,6 +286,12 @@ export class Harness implements AsyncDisposable {
   /** Stops it without ending anything, as a restart does. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.broker.stop()
+    await this.remove()
+  }
+
+  /** Removes its files, and its ledger with them. */
+  async remove(): Promise<void> {
+    await dropStore(this.directory)
     rmSync(this.directory, { recursive: true, force: true })
   }
 }
@@ -272,7 +315,8 @@ function brokerYaml(
     identity = [],
     more = [],
     tasks = 'plan: {}, deploy: {}',
-  }: HarnessOptions,
+    store,
+  }: HarnessOptions & { store: string },
 ): string {
   const inDev = Object.keys(targets).filter((name) => name !== 'vault')
   const fakes = inDev.map(
@@ -281,7 +325,7 @@ function brokerYaml(
   )
   return `
 url: ${url}
-store: sqlite:ledger.db
+${store}
 policies: .
 identity:
   - { issuer: https://idp.test, clients: { jit-cli: human, jit-agent: agent } }

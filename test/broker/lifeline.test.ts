@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => harness[Symbol.asyncDispose]())
 
 const OUTCOME = { code: 0, signal: null }
-const gone = () => expect.poll(() => harness.shop.handles.size, { timeout: 5000 })
+const gone = () => expect.poll(() => harness.shop.handles.size)
 
 describe('a lifeline', () => {
   test('a release revokes and answers with the receipt', async () => {
@@ -93,6 +93,33 @@ describe('a lifeline', () => {
     expect(harness.shop.handles.size).toBe(1)
   })
 
+  test('a resume of what its client gave back gets the receipt that was lost on the way', async () => {
+    const { line, granted } = await client.grant()
+    const { grant, resume_secret: secret } = granted
+    line.send({ type: 'release', grant, outcome: { code: 3, signal: null } })
+    // As if nothing of the answer had arrived.
+    await line.closed
+    const second = await client.connect()
+    second.send({ type: 'resume', grant, secret, received: true })
+    const { receipt } = await second.next('released')
+    expect(receipt).toMatchObject({ grant, ended_by: 'exit', leases: [{ outcome: 'revoked' }] })
+    expect(await second.closed).toBe(LIFELINE_CLOSE.done)
+  })
+
+  test('a resume of what ended meanwhile is told why, and gets the receipt; another secret gets neither', async () => {
+    const { line, granted } = await client.grant()
+    const { grant, resume_secret: secret } = granted
+    line.cut()
+    await client.call('POST', `/v1/grants/${grant}/revoke`)
+    const guess = await client.connect()
+    guess.send({ type: 'resume', grant, secret: `${secret}x`, received: true })
+    await expect(guess.next('released')).rejects.toThrow('grant_ended')
+    const second = await client.connect()
+    second.send({ type: 'resume', grant, secret, received: true })
+    expect(await second.next('revoked')).toMatchObject({ grant, ended_by: 'revoked' })
+    expect((await second.next('released')).receipt).toMatchObject({ ended_by: 'revoked' })
+  })
+
   test("another session can't resume it, even with the secret", async () => {
     const { granted } = await client.grant()
     const thief = await (await harness.client({ sub: 'thief' })).connect()
@@ -164,7 +191,7 @@ describe('a lifeline', () => {
     suspended.send({ type: 'suspend', grant: granted.grant })
     for (const { socket } of [silent, suspended]) socket.pong = () => {}
     await silent.closed
-    await expect.poll(() => harness.shop.handles.size, { timeout: 5000 }).toBe(1)
+    await expect.poll(() => harness.shop.handles.size).toBe(1)
     expect(suspended.socket.readyState).toBe(suspended.socket.OPEN)
     expect([...harness.shop.handles]).toEqual([granted.credentials[0]?.handle])
   }, 30_000)
@@ -181,7 +208,7 @@ describe('a lifeline', () => {
     await minting
     line.cut()
     release()
-    await expect.poll(() => harness.shop.revoked.length, { timeout: 5000 }).toBe(1)
+    await expect.poll(() => harness.shop.revoked.length).toBe(1)
     expect(harness.shop.handles.size).toBe(0)
   })
 })

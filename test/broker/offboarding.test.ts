@@ -1,7 +1,6 @@
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Harness, type HarnessOptions, request, TestClient } from './harness.ts'
+import { querySql } from './harness-store.ts'
 import { PipelineIssuer } from './pipeline-tokens.ts'
 
 let harness: Harness
@@ -83,7 +82,7 @@ describe('revoking a user', () => {
     ahead = 40 * 60_000
     const boss = await admin()
     const log = async () => JSON.stringify((await boss.call('GET', '/v1/audit')).body.entries)
-    await expect.poll(log, { timeout: 5000 }).toContain('"event":"session.ended"')
+    await expect.poll(log).toContain('"event":"session.ended"')
     const { body } = await boss.call('POST', '/v1/revoke', { user: 'dana' })
     expect(body).toMatchObject({
       withdrawn: [{ grant: asked.body.id, state: 'refused' }],
@@ -108,13 +107,13 @@ describe('revoking a user', () => {
     ]
     const spared = await asked(await harness.client({ ...dana, sub: 'dana2' }))
     await broker.stop()
-    cutOffIn(directory, { id: 'idp.test/dana', until: Date.now() })
+    await cutOffIn(directory, { id: 'idp.test/dana', until: Date.now() })
     ahead = 40 * 60_000
     await start({ ...options, directory })
     const boss = await admin()
     const stateOf = async (id: string) =>
       (await boss.call('GET', `/v1/grants/${id}`)).body.grants[0].state
-    for (const id of gone) await expect.poll(() => stateOf(id), { timeout: 5000 }).toBe('refused')
+    for (const id of gone) await expect.poll(() => stateOf(id)).toBe('refused')
     expect(await stateOf(spared)).toBe('pending')
   })
 
@@ -310,10 +309,11 @@ it('ending one’s own grants leaves the session be', async () => {
 })
 
 /** As a broker leaves it that dies right after. */
-function cutOffIn(directory: string, { id, until }: { id: string; until: number }): void {
-  const database = new DatabaseSync(join(directory, 'ledger.db'))
-  database.prepare('insert into cut_offs (principal_id, until) values (?, ?)').run(id, until)
-  database.close()
+async function cutOffIn(
+  directory: string,
+  { id, until }: { id: string; until: number },
+): Promise<void> {
+  await querySql(directory, 'INSERT INTO cut_offs VALUES (?, ?)', [id, until])
 }
 
 const WANTS_APPROVAL = `

@@ -26,8 +26,7 @@ async function ask(client: TestClient, key = 'k') {
   return line
 }
 
-const nothingLeft = (harness: Harness) =>
-  expect.poll(() => harness.shop.handles.size, { timeout: 10_000 }).toBe(0)
+const nothingLeft = (harness: Harness) => expect.poll(() => harness.shop.handles.size).toBe(0)
 
 describe('while a credential is being made', () => {
   test('a revoke of everything misses nothing', async () => {
@@ -105,7 +104,7 @@ describe('while a credential is being made', () => {
     const line = await ask(client)
     await line.next('requested')
     line.cut()
-    await expect.poll(() => shop.revoked.length, { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => shop.revoked.length).toBe(1)
     expect(shop.handles.size).toBe(0)
   })
 
@@ -181,7 +180,7 @@ describe('a restart', () => {
     socket.pause()
     const started = performance.now()
     await harness[Symbol.asyncDispose]()
-    expect(performance.now() - started).toBeLessThan(5000)
+    expect(performance.now() - started).toBeLessThan(20_000)
     socket.terminate()
   })
 
@@ -250,7 +249,7 @@ describe('a connection', () => {
     expect(String(answer)).toContain('401')
     const started = performance.now()
     await harness[Symbol.asyncDispose]()
-    expect(performance.now() - started).toBeLessThan(8000)
+    expect(performance.now() - started).toBeLessThan(20_000)
     socket.destroy()
   })
 
@@ -262,7 +261,7 @@ describe('a connection', () => {
     const line = await ask(client)
     await started
     for (let count = 0; count < 100; count++) line.send({ type: 'received', grant: 'g_1' })
-    expect(await line.closed).toBe(1006)
+    expect(await line.closed).toBe(LIFELINE_CLOSE.overrun)
     letGo()
     expect(other.socket.readyState).toBe(other.socket.OPEN)
   })

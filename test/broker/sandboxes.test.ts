@@ -1,19 +1,19 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/lib/clock.ts'
 import { LIFELINE_CLOSE } from '../../src/protocol/lifeline.ts'
 import type { Sandbox } from '../../src/protocol/sandbox.ts'
 import { Harness, type HarnessOptions, request, type TestClient } from './harness.ts'
+import { auditOf } from './harness-store.ts'
 import { RawSandboxLine, sandboxOf } from './sandbox-lines.ts'
 
 const POLICIES = `
 @id("people") permit (principal is Human, action, resource);
 @id("agents") permit (principal is Agent, action, resource);
-@id("npm") permit (principal is Agent, action == Action::"reach", resource in Domain::"npmjs.org");
-@id("no-secrets") forbid (principal, action == Action::"reach", resource in Domain::"secret.npmjs.org");
+@id("packages") permit (principal is Agent, action == Action::"reach", resource in Domain::"packages.dev");
+@id("no-secrets") forbid (principal, action == Action::"reach", resource in Domain::"secret.packages.dev");
 `
 
 let harness: Harness
@@ -30,12 +30,7 @@ beforeEach(async () => {
 afterEach(() => harness[Symbol.asyncDispose]())
 
 /** What the audit log says of such events. */
-function entries(like: string, { directory } = harness): Record<string, unknown>[] {
-  const database = new DatabaseSync(join(directory, 'ledger.db'), { readOnly: true })
-  const rows = database.prepare('SELECT entry FROM audit WHERE event LIKE ? ORDER BY seq').all(like)
-  database.close()
-  return rows.map(({ entry }) => JSON.parse(String(entry)))
-}
+const entries = (like: string, { directory } = harness) => auditOf(directory, like)
 
 const listed = async (client: TestClient, scope = 'mine'): Promise<Sandbox[]> =>
   (await client.call('GET', `/v1/sandboxes?scope=${scope}`)).body.sandboxes
@@ -44,28 +39,31 @@ describe('a sandbox', () => {
   test('may reach what policy permits of what its profile names; both are recorded with who said so', async () => {
     const agent = await harness.delegated(await harness.client())
     const domains = [
-      'registry.npmjs.org',
-      'secret.npmjs.org',
-      '*.npmjs.org',
+      'cdn.packages.dev',
+      'secret.packages.dev',
+      '*.packages.dev',
       'evil.example.com',
-      'registry.npmjs.org',
+      'cdn.packages.dev',
     ]
     const { sandbox } = await sandboxOf(harness, agent, { profile: 'review', domains })
-    const refused = ['secret.npmjs.org', '*.npmjs.org', 'evil.example.com']
-    expect(sandbox).toMatchObject({ domains: ['registry.npmjs.org'], refused, profile: 'review' })
+    const refused = ['secret.packages.dev', '*.packages.dev', 'evil.example.com']
+    expect(sandbox).toMatchObject({ domains: ['cdn.packages.dev'], refused, profile: 'review' })
     expect(sandbox.principal).toMatchObject({ kind: 'agent', owner: 'idp.test/u1' })
-    const [opened] = entries('sandbox.opened')
+    const [opened] = await entries('sandbox.opened')
     expect(opened).toMatchObject({
       sandbox: sandbox.id,
       owner: 'idp.test/u1',
-      domains: ['registry.npmjs.org'],
+      domains: ['cdn.packages.dev'],
       refused,
       command: { argv: ['/usr/bin/claude', '-p'] },
     })
     expect(opened?.decisions).toMatchObject([
-      { domain: 'registry.npmjs.org', decision: { effect: 'permit', policies: ['npm'] } },
-      { domain: 'secret.npmjs.org', decision: { because: 'forbidden', policies: ['no-secrets'] } },
-      { domain: '*.npmjs.org', decision: { because: 'forbidden', policies: ['no-secrets'] } },
+      { domain: 'cdn.packages.dev', decision: { effect: 'permit', policies: ['packages'] } },
+      {
+        domain: 'secret.packages.dev',
+        decision: { because: 'forbidden', policies: ['no-secrets'] },
+      },
+      { domain: '*.packages.dev', decision: { because: 'forbidden', policies: ['no-secrets'] } },
       { domain: 'evil.example.com', decision: { because: 'not-permitted', policies: [] } },
     ])
   })
@@ -73,7 +71,7 @@ describe('a sandbox', () => {
   test("is a copilot's alone: a person's session gets none", async () => {
     const person = await harness.client()
     await expect(sandboxOf(harness, person)).rejects.toMatchObject({ code: 'denied' })
-    expect(entries('sandbox.%')).toEqual([])
+    expect(await entries('sandbox.%')).toEqual([])
   })
 
   test('is the only one of a session that was delegated for it; of an own sign-in there may be several', async () => {
@@ -83,7 +81,7 @@ describe('a sandbox', () => {
     const own = await harness.agent('claude')
     await sandboxOf(harness, own)
     await sandboxOf(harness, own)
-    expect(entries('sandbox.opened')).toHaveLength(3)
+    expect(await entries('sandbox.opened')).toHaveLength(3)
   })
 
   test('that closes takes its delegated session with it, and what was granted in it', async () => {
@@ -91,8 +89,8 @@ describe('a sandbox', () => {
     const line = await sandboxOf(harness, agent)
     const { line: lifeline } = await agent.grant()
     await line.close()
-    expect(entries('sandbox.ended')).toMatchObject([{ sandbox: line.sandbox.id, by: 'exit' }])
-    expect(entries('session.ended')).toMatchObject([{ by: 'sandbox' }])
+    expect(await entries('sandbox.ended')).toMatchObject([{ sandbox: line.sandbox.id, by: 'exit' }])
+    expect(await entries('session.ended')).toMatchObject([{ by: 'sandbox' }])
     expect((await lifeline.next('revoked')).ended_by).toBe('session')
     await expect.poll(() => harness.shop.handles.size).toBe(0)
     expect((await agent.call('GET', '/v1/whoami')).body.code).toBe('session_ended')
@@ -103,7 +101,7 @@ describe('a sandbox', () => {
     const line = await sandboxOf(harness, agent)
     await agent.grant()
     await line.close()
-    expect(entries('session.ended')).toEqual([])
+    expect(await entries('session.ended')).toEqual([])
     expect(harness.shop.handles.size).toBe(1)
     expect(await listed(agent)).toEqual([])
   })
@@ -113,11 +111,11 @@ describe('a sandbox', () => {
     const gone = new AbortController()
     const line = await sandboxOf(harness, agent, { signal: gone.signal })
     gone.abort()
-    expect(entries('sandbox.ended')).toEqual([])
+    expect(await entries('sandbox.ended')).toEqual([])
     await expect
-      .poll(() => entries('sandbox.ended'), { timeout: 5000 })
+      .poll(() => entries('sandbox.ended'))
       .toMatchObject([{ sandbox: line.sandbox.id, by: 'lifeline' }])
-    expect(entries('session.ended')).toMatchObject([{ by: 'sandbox' }])
+    expect(await entries('session.ended')).toMatchObject([{ by: 'sandbox' }])
   })
 
   test('goes on where the supervisor comes back within the grace', async () => {
@@ -136,7 +134,7 @@ describe('a sandbox', () => {
     expect(await second.closed).toBe(LIFELINE_CLOSE.replaced)
     third.send({ type: 'close' })
     expect(await third.closed).toBe(LIFELINE_CLOSE.done)
-    expect(entries('sandbox.ended')).toMatchObject([{ by: 'exit' }])
+    expect(await entries('sandbox.ended')).toMatchObject([{ by: 'exit' }])
   })
 
   test("is not another session's to take over", async () => {
@@ -189,7 +187,7 @@ describe('the end of its session', () => {
     const line = await sandboxOf(harness, agent)
     await end({ person, agent })
     expect((await line.ended).reason).toMatch(/session/)
-    expect(entries('sandbox.ended')).toMatchObject([{ by: 'session' }])
+    expect(await entries('sandbox.ended')).toMatchObject([{ by: 'session' }])
   })
 
   test('while a sandbox is being opened leaves none behind', async () => {
@@ -204,19 +202,21 @@ describe('the end of its session', () => {
       await opening
     }
     expect(await listed(person)).toEqual([])
-    const opened = entries('sandbox.opened').map(({ sandbox }) => sandbox)
-    expect(entries('sandbox.ended').map(({ sandbox }) => sandbox)).toEqual(opened)
+    const opened = (await entries('sandbox.opened')).map(({ sandbox }) => sandbox)
+    expect((await entries('sandbox.ended')).map(({ sandbox }) => sandbox)).toEqual(opened)
   })
 
   test('by a policy that changes stops what it permits no more', async () => {
     const agent = await harness.agent('claude')
-    const lost = await sandboxOf(harness, agent, { domains: ['registry.npmjs.org'] })
+    const lost = await sandboxOf(harness, agent, { domains: ['cdn.packages.dev'] })
     const kept = await sandboxOf(harness, agent)
-    const stricter = POLICIES.replace(/@id\("npm"\)[^;]+;/, '')
+    const stricter = POLICIES.replace(/@id\("packages"\)[^;]+;/, '')
     writeFileSync(join(harness.directory, 'tasks.cedar'), stricter)
     await harness.broker.reload()
     expect((await lost.ended).reason).toMatch(/policy/)
-    expect(entries('sandbox.ended')).toMatchObject([{ by: 'policy', sandbox: lost.sandbox.id }])
+    expect(await entries('sandbox.ended')).toMatchObject([
+      { by: 'policy', sandbox: lost.sandbox.id },
+    ])
     expect((await listed(agent)).map(({ id }) => id)).toEqual([kept.sandbox.id])
   })
 })
@@ -268,11 +268,11 @@ describe('a restart', () => {
     await first.broker.stop()
     const second = await start({ ...options, port: Number(new URL(first.url).port) })
     await expect
-      .poll(() => entries('sandbox.ended', second), { timeout: 8000 })
+      .poll(() => entries('sandbox.ended', second))
       .toMatchObject([{ sandbox: lost.sandbox.id, by: 'lifeline' }])
     expect((await listed(person)).map(({ id }) => id)).toEqual([kept.sandbox.id])
     await kept.close()
-    expect(entries('sandbox.ended', second)).toMatchObject([{}, { by: 'exit' }])
+    expect(await entries('sandbox.ended', second)).toMatchObject([{}, { by: 'exit' }])
     await second.broker.stop()
     rmSync(directory, { recursive: true, force: true })
   })
@@ -293,7 +293,7 @@ describe('what a sandbox may not reach', () => {
     line.refused(hosts.map((host) => ({ host, port: 443, count: 2 })))
     line.refused([{ host: 'h0.example.com', port: 443, count: 3 }])
     await line.close()
-    const refused = entries('sandbox.refused')
+    const refused = await entries('sandbox.refused')
     expect(refused).toHaveLength(61)
     expect(refused[0]).toMatchObject({ host: 'h0.example.com', port: 443, count: 5 })
     expect(refused.at(-1)).toMatchObject({ sandbox: line.sandbox.id, more: 80 })
@@ -337,7 +337,7 @@ describe('the kill switch for copilots', () => {
     expect(body.receipts).toHaveLength(2)
     await Promise.all(lines.map(({ ended }) => ended))
     expect(harness.shop.handles.size).toBe(0)
-    const live = entries('sandbox.ended').map(({ sandbox }) => sandbox)
+    const live = (await entries('sandbox.ended')).map(({ sandbox }) => sandbox)
     expect(live).not.toContain(kept[0]?.sandbox.id)
     expect(live).not.toContain(kept[1]?.sandbox.id)
     const again = await harness.delegated(dana)
@@ -359,7 +359,7 @@ describe('the kill switch for copilots', () => {
     const { body } = await stop(await harness.client({ sub: 'root', groups: ['admins'] }), 'claude')
     expect(body).toMatchObject({ sessions: 1 })
     expect((await line.ended).reason).toMatch('revoked')
-    expect(entries('session.ended').at(-1)).toMatchObject({
+    expect((await entries('session.ended')).at(-1)).toMatchObject({
       by: 'revoked',
       principal: { id: 'idp.test/root' },
       whose: { id: 'idp.test/kim#jit-cli/claude' },

@@ -1,3 +1,6 @@
+import { once as onceOf } from 'node:events'
+import { readFileSync, watch } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { Home } from '../run/home.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
@@ -25,6 +28,32 @@ test('the log reads as a table: who did what where, and what came of it', async 
   expect(granted.indexOf('dev-api')).toBe(heading.indexOf('TARGETS'))
   expect(lines.find((line) => line.includes('grant.ended'))).toMatch(/exit, code 0$/)
   expect(lines.find((line) => line.includes('lease.revoked'))).toMatch(/dev-api +revoked/)
+})
+
+test('it is exported to a file, what is new at each time, and followed until TERM', async () => {
+  await plane.signIn(home, 'admin')
+  const to = join(home.directory, 'audit.jsonl')
+  const seqs = () =>
+    readFileSync(to, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).seq)
+  const once = await home.run(['audit', '--export', 'jsonl', '--to', to])
+  expect(once).toMatchObject({ code: 0, stdout: '' })
+  const before = seqs().length
+  expect(once.stderr).toBe(`${before} entries exported to ${to}\n`)
+  const following = home.start(['audit', '--export', 'jsonl', '--to', to, '--follow'])
+  const ended = new Promise((resolve) => following.once('exit', (code) => resolve(code)))
+  const watcher = watch(to)
+  await home.run(['exec', '--env', 'dev', '--task', 'plan', '--', 'true'])
+  while (!readFileSync(to, 'utf8').includes('grant.revoked')) await onceOf(watcher, 'change')
+  watcher.close()
+  following.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  expect(seqs()).toEqual(seqs().map((_, at) => at + 1))
+  const wrong = await home.run(['audit', '--export', 'jsonl', '--to', 'http://siem.acme.dev/'])
+  expect(wrong).toMatchObject({ code: 2, stdout: '' })
+  expect(wrong.stderr).toContain('--to: expected https, or http on loopback')
 })
 
 test('who may not read it is told who says so, and gets nothing', async () => {

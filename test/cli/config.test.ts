@@ -28,6 +28,11 @@ test.each(['', '# nothing yet\n', '\n\n'])(
   },
 )
 
+test('many blank lines before the first key take no time', async () => {
+  await write(`${'\n   # \n'.repeat(10_000)}\n    broker: https://jit.acme.dev\n`)
+  expect(await readConfig(paths())).toEqual({ broker: 'https://jit.acme.dev' })
+})
+
 test('what a sign-in notes is read back, for each broker', async () => {
   const dev = { url: 'http://127.0.0.1:7420', issuer: 'http://127.0.0.1:7420/idp', current: true }
   const acme = {

@@ -7,10 +7,10 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { AuditEntry } from '../../src/protocol/audit.ts'
+import { absent, SANDBOX } from '../absent.ts'
 import { credential, FakeBroker } from '../run/fake-broker.ts'
 import { ended, Home, JIT } from '../run/home.ts'
 import { approvalBy } from '../run/requests.ts'
-import { MISSING, SKIPPED } from '../sandbox/missing.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
 
 const SECRET = 'correct-horse-battery-staple'
@@ -153,7 +153,7 @@ describe('jit mcp, with a broker that says yes', () => {
     const started = Date.now()
     jit.kill('SIGTERM')
     expect(await outcome).toMatchObject({ code: 0, signal: null })
-    expect(Date.now() - started).toBeLessThan(6000)
+    expect(Date.now() - started).toBeLessThan(15_000)
     expect(pids.filter(runs)).toEqual([])
     await broker.waitFor('release', 2)
   })
@@ -254,25 +254,22 @@ describe('jit mcp, at a development control plane', () => {
     expect(await call(client, 'list_access', {})).toMatchObject({ outcome: 'listed' })
   })
 
-  test.skipIf(SKIPPED)(
-    `works in a sandbox, with the sandbox's session (missing: ${MISSING.join(', ') || 'none'})`,
-    async () => {
-      await plane.signIn(home, 'dev')
-      const repository = join(home.directory, 'repository')
-      mkdirSync(join(repository, '.git'), { recursive: true })
-      writeFileSync(join(repository, 'client.mjs'), clientInside())
-      const words = ['sandbox', '--agent', 'claude', '--', NODE, 'client.mjs']
-      const jit = spawn(NODE, [JIT, ...words], { cwd: repository, env: home.env })
-      jit.stdin.end()
-      const { stdout, stderr } = await ended(jit)
-      const answers = stdout.trim().split('\n')
-      expect(answers, stderr).toHaveLength(2)
-      expect(JSON.parse(answers[0] ?? '')).toMatchObject({ outcome: 'exited', stdout: 'true\n' })
-      expect(JSON.parse(answers[1] ?? '')).toMatchObject({ outcome: 'pending' })
-      const granted = (await auditLog()).findLast(({ event }) => event === 'grant.granted')
-      expect(granted?.principal).toMatchObject({ kind: 'agent', name: 'claude, for dev' })
-    },
-  )
+  test.skipIf(absent(...SANDBOX))("works in a sandbox, with the sandbox's session", async () => {
+    await plane.signIn(home, 'dev')
+    const repository = join(home.directory, 'repository')
+    mkdirSync(join(repository, '.git'), { recursive: true })
+    writeFileSync(join(repository, 'client.mjs'), clientInside())
+    const words = ['sandbox', '--agent', 'claude', '--', NODE, 'client.mjs']
+    const jit = spawn(NODE, [JIT, ...words], { cwd: repository, env: home.env })
+    jit.stdin.end()
+    const { stdout, stderr } = await ended(jit)
+    const answers = stdout.trim().split('\n')
+    expect(answers, stderr).toHaveLength(2)
+    expect(JSON.parse(answers[0] ?? '')).toMatchObject({ outcome: 'exited', stdout: 'true\n' })
+    expect(JSON.parse(answers[1] ?? '')).toMatchObject({ outcome: 'pending' })
+    const granted = (await auditLog()).findLast(({ event }) => event === 'grant.granted')
+    expect(granted?.principal).toMatchObject({ kind: 'agent', name: 'claude, for dev' })
+  })
 
   test('says who has to sign in where nobody is', async () => {
     home.env.JIT_BROKER = plane.broker

@@ -11,7 +11,7 @@ import { temporaryFolder } from '../folder.ts'
 const CONFIG = `sandbox:
   profiles:
     claude:
-      domains: [api.anthropic.com, registry.npmjs.org]
+      domains: [api.anthropic.com, cdn.packages.dev]
       readable: [~/notes, /opt/tools]
       writable: [~/scratch]
       hidden: [~/notes/private]
@@ -53,7 +53,7 @@ describe('what a sandbox is given', () => {
   it('is the profile that is named like the command', async () => {
     expect(await settings({ command: ['/usr/bin/claude', '--resume'] })).toEqual({
       name: 'claude',
-      domains: ['api.anthropic.com', 'registry.npmjs.org'],
+      domains: ['api.anthropic.com', 'cdn.packages.dev'],
       profile: {
         readable: [join(home, 'notes'), '/opt/tools'],
         writable: [join(home, 'scratch')],
@@ -107,11 +107,10 @@ describe('what a sandbox is given', () => {
   })
 
   it('is less what the repository takes away', async () => {
-    const file =
-      'version: 1\nsandbox: { hidden: [keys], domains: [registry.npmjs.org, evil.dev] }\n'
+    const file = 'version: 1\nsandbox: { hidden: [keys], domains: [cdn.packages.dev, evil.dev] }\n'
     writeFileSync(join(repository, '.jit.yaml'), file)
     const { domains, profile } = await settings({})
-    expect(domains).toEqual(['registry.npmjs.org'])
+    expect(domains).toEqual(['cdn.packages.dev'])
     expect(profile.hidden).toEqual([join(home, 'notes/private'), join(repository, 'keys')])
   })
 

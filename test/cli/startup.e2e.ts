@@ -27,7 +27,7 @@ process.on('exit', () => {
 
 /** Cedar, the keychain, servers and databases: what only few commands are for. */
 const HEAVY =
-  /cedar|keytar|\.node$|oidc-provider|hono|kysely|[/]pg[/]|[/]ws[/]|openid-client|broker-|development-|[/]mcp\.js/
+  /cedar|keytar|\.node$|oidc-provider|hono|kysely|[/]pg[/]|[/]ws[/]|openid-client|broker-|development-|[/]mcp\.js|[/]tracing\.js/
 /** Parts of Node that take milliseconds to load, and open sockets, processes or databases. */
 const HEAVY_OF_NODE = /^NativeModule (http|https|http2|tls|child_process|sqlite|inspector)$/
 

@@ -1,45 +1,9 @@
-import { createHash } from 'node:crypto'
-import canonicalize from 'canonicalize'
-import { CompactSign, exportJWK, generateKeyPair, type JSONWebKeySet } from 'jose'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { LogVerifier, readLog } from '../../src/client/audit-log.ts'
 import type { AuditEntry, AuditPage } from '../../src/protocol/audit.ts'
+import { signedLogs } from './signed-logs.ts'
 
-let keys: JSONWebKeySet
-let sign: (position: object, typ?: string) => Promise<string>
-
-beforeAll(async () => {
-  const { publicKey, privateKey } = await generateKeyPair('EdDSA')
-  keys = { keys: [{ ...(await exportJWK(publicKey)), kid: 'k1', alg: 'EdDSA' }] }
-  sign = (position, typ = 'audit-head+jws') =>
-    new CompactSign(Buffer.from(JSON.stringify(position)))
-      .setProtectedHeader({ alg: 'EdDSA', kid: 'k1', typ })
-      .sign(privateKey)
-})
-
-function log(length: number): AuditEntry[] {
-  const entries: AuditEntry[] = []
-  for (let seq = 1; seq <= length; seq++) {
-    const prev = entries.at(-1)?.hash ?? '0'.repeat(64)
-    const entry = {
-      seq,
-      at: '2026-11-22T12:00:00.000Z',
-      event: 'grant.active',
-      principal: null,
-      prev,
-    }
-    const hash = createHash('sha256')
-      .update(String(canonicalize(entry)))
-      .digest('hex')
-    entries.push({ ...entry, hash })
-  }
-  return entries
-}
-
-async function headOf(entries: readonly AuditEntry[]): Promise<AuditPage['head']> {
-  const { seq = 0, hash = '0'.repeat(64) } = entries.at(-1) ?? {}
-  return { seq, hash, signature: await sign({ seq, hash }) }
-}
+const { keys, log, headOf, sign } = await signedLogs()
 
 async function verify(
   entries: readonly AuditEntry[],
@@ -67,6 +31,14 @@ describe('checking an audit log', () => {
 
   test('finds an entry that was changed', async () => {
     const entries = log(3).map((entry) => (entry.seq === 2 ? { ...entry, event: 'x' } : entry))
+    expect((await verify(entries)).problems).toEqual(['entry 2 was changed: its hash is another'])
+  })
+
+  test.each([
+    ['half a character', '\ud800'],
+    ['a number without an end', Number.POSITIVE_INFINITY],
+  ])('finds an entry that says %s, which no broker can have hashed', async (_, detail) => {
+    const entries = log(3).map((entry) => (entry.seq === 2 ? { ...entry, detail } : entry))
     expect((await verify(entries)).problems).toEqual(['entry 2 was changed: its hash is another'])
   })
 

@@ -246,6 +246,31 @@ describe('a repository made to mislead', () => {
     }
   })
 
+  it.each([
+    ['.git/HEAD', { branch: '', commit: '', repository: '' }],
+    ['.git/config', { repository: '' }],
+    ['.git/refs', { commit: '' }],
+    ['.git/refs/heads/main', { commit: '' }],
+    ['.git/index', { dirty: true }],
+    ['.git/objects', { dirty: true }],
+  ])('through a link in the place of %s is not read', async (part, told) => {
+    const root = repository()
+    git(root, 'remote', 'add', 'origin', 'https://example.com/acme/shop.git')
+    const elsewhere = join(temporaryFolder('context'), 'part')
+    renameSync(join(root, part), elsewhere)
+    symlinkSync(elsewhere, join(root, part))
+    expect(await claimed(root)).toMatchObject(told)
+  })
+
+  it('takes no folder for shared but the one above its own', async () => {
+    const root = repository()
+    git(root, 'remote', 'add', 'origin', 'https://example.com/acme/shop.git')
+    const other = repository()
+    git(other, 'remote', 'add', 'origin', 'https://example.com/acme/other.git')
+    writeFileSync(join(root, '.git/commondir'), `${join(other, '.git')}\n`)
+    expect((await claimed(root)).repository).toBe('example.com/acme/shop')
+  })
+
   it('can’t point at itself for ever', async () => {
     const root = temporaryFolder('context')
     writeFileSync(join(root, '.git'), 'gitdir: .git\n')

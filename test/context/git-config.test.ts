@@ -46,6 +46,16 @@ describe('a git configuration', () => {
     expect(remoteNames(config)).toEqual(['origin', 'with "quotes" and \\', 'spaces', 'empty'])
   })
 
+  it.each([
+    ['a section that is never closed', `[a${' '.repeat(1_000_000)}`],
+    ['a value that goes on and on', `[a]\nk = ${'x\\\n'.repeat(300_000)}`],
+    ['nothing but backslashes', '\\'.repeat(1_000_000)],
+  ])('of %s is read in time', (_, text) => {
+    const before = process.cpuUsage()
+    parseGitConfig(text)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(2000)
+  })
+
   it('never throws, whatever the text', () => {
     const piece = fc.constantFrom(
       '[',

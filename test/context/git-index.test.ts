@@ -56,6 +56,30 @@ describe('an index', () => {
     )
   })
 
+  it('whose short entries stand for more paths than fit in memory is none', () => {
+    const head = Buffer.from('DIRC\0\0\0\x04\0\0\0\0', 'latin1')
+    const entry = (dropped: number, path: string) =>
+      Buffer.concat([Buffer.alloc(62), Buffer.of(dropped), Buffer.from(`${path}\0`)])
+    const next = Buffer.concat(Array.from({ length: 20_000 }, () => entry(1, 'b')))
+    head.writeUInt32BE(20_001, 8)
+    const whole = Buffer.concat([head, entry(0, 'a'.repeat(4000)), next, Buffer.alloc(20)])
+    expect(parseIndex(whole, 20)).toBeUndefined()
+    head.writeUInt32BE(1001, 8)
+    const shorter = Buffer.concat([head, whole.subarray(12)])
+    expect(parseIndex(shorter, 20)).toHaveLength(1001)
+  })
+
+  it('of more folders than can be hashed in time has no tree', () => {
+    const [entry] = parseIndex(indexed('2').bytes, 20) ?? []
+    if (!entry) throw new Error('nothing is indexed')
+    const deep = Array.from({ length: 60 }, (_, i) => ({
+      ...entry,
+      path: Buffer.from(`${String(i).padStart(2, '0')}/${'a/'.repeat(2000)}x`),
+    }))
+    expect(treeId(deep.slice(0, 10), 'sha1')).toMatch(/^[0-9a-f]{40}$/)
+    expect(treeId(deep, 'sha1')).toBeUndefined()
+  })
+
   it('of nonsense is none', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (noise) => {

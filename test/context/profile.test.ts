@@ -53,7 +53,7 @@ describe('the profiles of a repository', () => {
     const root = temporaryFolder('context')
     write(root, { 'elsewhere.yaml': PROFILES })
     symlinkSync('elsewhere.yaml', join(root, '.jit.yaml'))
-    const wrong = { code: 'profile_invalid', message: expect.stringMatching(/64 KiB, not a link/) }
+    const wrong = { code: 'profile_invalid', message: expect.stringMatching(/32 KiB, not a link/) }
     await expect(findProfileFile(place(root, root))).rejects.toMatchObject(wrong)
     const other = temporaryFolder('context')
     write(other, { '.jit.yaml': PROFILES + '#'.repeat(70_000) })

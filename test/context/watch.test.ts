@@ -82,16 +82,16 @@ describe('where a command stands while it runs', () => {
     const told = await watched(root)
     rmSync(join(root, '.git'), { recursive: true })
     const nowhere = { repository: '', branch: '', commit: '', dirty: false }
-    await expect.poll(() => told.at(-1), { timeout: 5000 }).toEqual(nowhere)
+    await expect.poll(() => told.at(-1)).toEqual(nowhere)
     git(root, 'init', '-q', '-b', 'fresh')
-    await expect.poll(() => told.at(-1)?.branch, { timeout: 5000 }).toBe('fresh')
+    await expect.poll(() => told.at(-1)?.branch).toBe('fresh')
   })
 
   it('a removed folder is nowhere', async () => {
     const root = repository()
     const told = await watched(join(root, 'd'))
     renameSync(root, `${root}-gone`)
-    await expect.poll(() => told.at(-1)?.commit, { timeout: 5000 }).toBe('')
+    await expect.poll(() => told.at(-1)?.commit).toBe('')
     rmSync(`${root}-gone`, { recursive: true })
   })
 
@@ -108,7 +108,7 @@ describe('where a command stands while it runs', () => {
     const told = await watched(folder)
     const made = repository()
     renameSync(join(made, '.git'), join(folder, '.git'))
-    await expect.poll(() => told.at(-1)?.branch, { timeout: 5000 }).toBe('main')
+    await expect.poll(() => told.at(-1)?.branch).toBe('main')
   })
 
   it('files, the index and other branches are no change', async () => {

@@ -64,7 +64,7 @@ describe('on a terminal', () => {
     await shows('Ctrl-C stops it')
   })
   afterEach(() => pty.kill('SIGKILL'))
-  const shows = (what: string) => expect.poll(() => shown, { timeout: 10_000 }).toContain(what)
+  const shows = (what: string) => expect.poll(() => shown).toContain(what)
 
   test('it ends when that is closed', async () => {
     // Closes the terminal, and only then signals.

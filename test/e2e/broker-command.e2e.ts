@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -41,9 +41,10 @@ ${more}`,
   )
 }
 
-function start(): ChildProcess {
+function start(env: Record<string, string> = {}): ChildProcess {
   broker = spawn(process.execPath, [JIT, 'broker', '--config', join(directory, 'broker.yaml')], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
   })
   return broker
 }
@@ -75,6 +76,28 @@ test('SIGHUP reads the policies again; a set with a mistake is told and changes 
   expect(reloaded.policies).not.toBe(serving.policies)
   child.kill('SIGTERM')
   expect(await once(child, 'exit')).toEqual([0, null])
+})
+
+test.runIf(existsSync('/proc/self/coredump_filter'))(
+  'nobody gets at its memory by a debugger or a core dump',
+  async () => {
+    configure()
+    const child = start()
+    const log = entriesOf(child)
+    expect((await log.next()).value).toMatchObject({ message: 'serving' })
+    expect(readFileSync(`/proc/${child.pid}/coredump_filter`, 'utf8')).toBe('00000000\n')
+    // Where Node opens its debugger on this signal, it says so on stderr before anything else comes.
+    child.kill('SIGUSR1')
+    child.kill('SIGHUP')
+    expect((await log.next()).value).toMatchObject({ message: 'policies reloaded' })
+  },
+)
+
+test('it does not start with a debugger', async () => {
+  configure()
+  const { code, stderr } = await ended(start({ NODE_OPTIONS: '--inspect=127.0.0.1:0' }))
+  expect(code).toBe(2)
+  expect(stderr).toContain('jit: error: a debugger could read every secret')
 })
 
 test.each<[string, () => void, RegExp]>([

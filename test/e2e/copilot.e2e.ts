@@ -3,15 +3,15 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
+import { absent, SANDBOX } from '../absent.ts'
 import { ended, Home, JIT } from '../run/home.ts'
-import { SKIPPED } from '../sandbox/missing.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
 import { Database } from '../servers/database.ts'
 import { startPostgres } from '../servers/postgres.ts'
 
 const COPILOT = resolve(import.meta.dirname, '../../examples/copilot/copilot.ts')
 
-test.skipIf(SKIPPED)(
+test.skipIf(absent(...SANDBOX))(
   'a copilot in a sandbox asks, is approved, works by proxy, is refused production, and is stopped by one word',
   { timeout: 90_000 },
   async () => {

@@ -32,7 +32,7 @@ async function sandbox() {
     ...{ broker: plane.broker, agent: 'claude', keystore, clock: systemClock, paths, env },
   })
   const command = { argv: ['claude', '-p'], directory: '/src', executable: '/usr/bin/claude' }
-  const domains = ['registry.npmjs.org', 'paste.example.net']
+  const domains = ['packages.example.com', 'paste.example.net']
   return openSandboxLine({
     ...{ broker: plane.broker, authorizer, clock: systemClock },
     open: { profile: 'review', command, domains },
@@ -55,7 +55,7 @@ test('a copilot in its sandbox is seen with what it holds, and stopped with one 
   await home.run(['login', '--agent', 'claude', '--delegate'])
   const line = await sandbox()
   expect(line.sandbox).toMatchObject({
-    domains: ['registry.npmjs.org'],
+    domains: ['packages.example.com'],
     refused: ['paste.example.net'],
   })
   const { over } = await working()

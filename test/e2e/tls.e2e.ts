@@ -1,14 +1,19 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { get } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { connect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { absent } from '../absent.ts'
 import { Home, JIT } from '../run/home.ts'
 import { confirmDevice } from '../servers/browser.ts'
+import { makeCertificate } from '../servers/certificate.ts'
 import { ControlPlane } from '../servers/control-plane.ts'
+import { freePort } from '../servers/free-port.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'jit-tls-'))
 const cert = join(directory, 'cert.pem')
@@ -16,23 +21,13 @@ let provider: ControlPlane
 let broker: ChildProcess
 let home: Home
 let url: string
+let port: number
+let ca: Buffer
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  if (!address || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
-
-function makeCertificate(): void {
-  const key = join(directory, 'key.pem')
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']
-  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
-  execFileSync('openssl', ['req', '-x509', ...kind, '-keyout', key, '-out', cert, ...subject], {
-    stdio: 'ignore',
-  })
+/** Asks on a connection of its own. */
+async function ask(): Promise<IncomingMessage> {
+  const [response] = await once(get(`${url}/healthz`, { agent: false, ca }), 'response')
+  return response.resume()
 }
 
 async function signIn(env: Record<string, string>): Promise<void> {
@@ -46,13 +41,12 @@ async function signIn(env: Record<string, string>): Promise<void> {
 }
 
 // A certificate is made by openssl; CI has it.
-const lacking = spawnSync('openssl', ['version']).status !== 0 && !process.env.CI
-
-describe.skipIf(lacking)('over TLS (needs openssl)', () => {
+describe.skipIf(absent('openssl'))('over TLS (needs openssl)', () => {
   beforeAll(async () => {
-    makeCertificate()
+    makeCertificate(directory)
     provider = await ControlPlane.start()
-    const port = await freePort()
+    port = await freePort()
+    ca = readFileSync(cert)
     url = `https://localhost:${port}`
     writeFileSync(
       join(directory, 'all.cedar'),
@@ -66,6 +60,7 @@ tls: { cert: cert.pem, key: key.pem }
 store: sqlite:ledger.db
 policies: .
 identity: [{ issuer: ${provider.issuer}, clients: { jit-cli: human } }]
+limits: { connections_per_address: 20 }
 tasks: { plan: {} }
 environments: { dev: { tier: development } }
 targets:
@@ -97,6 +92,21 @@ targets:
     const exec = ['exec', '--env', 'dev', '--task', 'plan', '--quiet', '--']
     const result = await home.run([...exec, 'sh', '-c', 'test -n "$API_TOKEN"'], trusted)
     expect(result).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('browsers are told to come by https alone', async () => {
+    const { headers } = await ask()
+    expect(headers['strict-transport-security']).toBe('max-age=31536000')
+  })
+
+  test('connections past those of an address are told so', async () => {
+    const held = Array.from({ length: 20 }, () => connect({ host: 'localhost', port, ca }))
+    await Promise.all(held.map((socket) => once(socket, 'secureConnect')))
+    const { statusCode, headers } = await ask()
+    expect(statusCode).toBe(429)
+    expect(headers['retry-after']).toBe('5')
+    for (const socket of held) socket.destroy()
+    await expect.poll(async () => (await ask()).statusCode).toBe(200)
   })
 
   test('a certificate that nobody vouches for is refused', async () => {

@@ -178,6 +178,12 @@ when { context.reason == "ä;ö" && resource.tear == "x" };`
   })
 })
 
+it('a string without an end is refused in time', () => {
+  const before = process.cpuUsage()
+  expect(mistake(`@id("p${'\\"'.repeat(400_000)}`).message).toMatch(/^a\.cedar:1/)
+  expect(process.cpuUsage(before).user / 1000).toBeLessThan(5000)
+})
+
 describe('any text', () => {
   const pieces = fc.constantFrom(
     '@id("a")',

@@ -167,6 +167,11 @@ export class FakeBroker implements AsyncDisposable {
     })
   }
 
+  /** Closes all connections, as a broker does that stops in order. */
+  restart(): void {
+    for (const socket of this.#sockets.clients) socket.close(LIFELINE_CLOSE.restarting)
+  }
+
   /** Cuts all connections, as a broken network does. */
   cut(): void {
     for (const socket of this.#sockets.clients) socket.terminate()

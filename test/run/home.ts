@@ -79,7 +79,8 @@ export class Home implements Disposable {
 
   [Symbol.dispose](): void {
     for (const child of this.#children) child.kill('SIGKILL')
-    rmSync(this.directory, { recursive: true, force: true })
+    // A program that was just killed may have written until now.
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
   }
 }
 

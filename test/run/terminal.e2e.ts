@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FakeBroker } from './fake-broker.ts'
@@ -112,6 +113,17 @@ test('a terminal that is closed ends the child, and the grant is given back', as
   screen.close()
   expect((await broker.waitFor('release')).outcome).toEqual({ code: null, signal: 'SIGHUP' })
   await screen.ended
+})
+
+test('an interactive shell ignores TERM: at the end of its grant it is hung up, and keeps its history', async () => {
+  home.env.HISTFILE = join(home.directory, 'history')
+  const screen = new Screen(home, [...WRAPPED, 'bash', '--norc', '--noprofile', '-i'])
+  screen.type('history -s remembered; sleep 60 & echo rea""dy\r')
+  await screen.shows(/ready\r\n/)
+  broker.revoke('revoked', 'by lead')
+  // After the grace it would have been killed.
+  expect((await screen.ended).signal).toBe(constants.signals.SIGHUP)
+  expect(readFileSync(home.env.HISTFILE, 'utf8')).toContain('remembered')
 })
 
 test('a background job gets what is sent to jit: INT is passed on', async () => {

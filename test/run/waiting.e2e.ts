@@ -119,11 +119,11 @@ describe('jit exec on a request that waits for approval', () => {
     await broker.waitForCall(withdrawal())
   })
 
-  test('a lost connection is opened again with the same request, twice', async () => {
+  test('a lost connection is opened again with the same request, twice, and told', async () => {
     const { end } = await waiting([...ASK, '--', 'sh', '-c', 'exit 4'])
     broker.cut()
     await broker.waitFor('request', 2)
-    broker.cut()
+    broker.restart()
     await broker.waitFor('request', 3)
     await expect.poll(() => broker.upgrades.length).toBe(3)
     broker.approve()
@@ -131,6 +131,9 @@ describe('jit exec on a request that waits for approval', () => {
     expect(code).toBe(4)
     expect(stderr.match(/asks for/g)).toHaveLength(1)
     expect(stderr.match(/waiting for/g)).toHaveLength(1)
+    const [broke, restarts] = stderr.match(/jit: warning: .*/g) ?? []
+    expect(broke).toContain('the connection broke off; connecting again')
+    expect(restarts).toContain(`the broker at ${broker.url} restarts; connecting again`)
     const keys = broker.received.flatMap((sent) => (sent.type === 'request' ? [sent.key] : []))
     expect(new Set(keys).size).toBe(1)
   })

@@ -13,8 +13,12 @@ rmSync(options.link, { force: true })
 const link = createServer((request, response) => response.end(`link ${request.url}\n`))
 await new Promise<void>((listening) => link.listen(options.link, listening))
 try {
-  const sandbox = await startSandbox(options)
-  process.send?.({ started: sandbox.pid, leftOut: sandbox.leftOut })
+  let leftOut: readonly string[] = []
+  const starting = (names: readonly string[]) => {
+    leftOut = names
+  }
+  const sandbox = await startSandbox({ ...options, starting })
+  process.send?.({ started: sandbox.pid, leftOut })
   sandbox.onRefused((refused) => process.send?.({ refused }))
   sandbox.onUncovered((uncovered) => process.send?.({ uncovered }))
   process.on('message', (message: { signal?: NodeJS.Signals; route?: [string, string][] }) => {

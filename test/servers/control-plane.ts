@@ -2,14 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { type Home, JIT } from '../run/home.ts'
-import { confirmDevice } from './browser.ts'
+import { logIn } from './log-in.ts'
 
 export interface ControlPlaneOptions {
   readonly postgres?: string
   readonly data?: string
   readonly port?: number
-  /** The step to die at: `mint:created`, `revoke:undone`, … */
-  readonly dieAt?: string
+  /** Beside this process's own. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** `jit dev` as a process of its own, through the built CLI. */
@@ -41,10 +41,7 @@ export class ControlPlane implements AsyncDisposable {
     )
     const child = spawn(process.execPath, [JIT, 'dev', '--json', ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...process.env,
-        ...(options.dieAt ? { JIT_BROKER_DANGEROUSLY_DIE_AT: options.dieAt } : {}),
-      },
+      env: { ...process.env, ...options.env },
     })
     let log = ''
     const collect = (chunk: unknown) => {
@@ -69,7 +66,7 @@ export class ControlPlane implements AsyncDisposable {
 
   /** Signs a person in through the provider's real pages. */
   async signIn(home: Home, login: string): Promise<void> {
-    await this.#logIn(home, { login, flags: [] })
+    await logIn(home, { broker: this.broker, login })
   }
 
   /** Signs a copilot in as itself; the person who confirms owns it. */
@@ -77,31 +74,8 @@ export class ControlPlane implements AsyncDisposable {
     home: Home,
     { login, name, fresh }: { login: string; name: string; fresh?: boolean },
   ): Promise<string[]> {
-    return this.#logIn(home, { login, flags: ['--agent', name, ...(fresh ? ['--fresh'] : [])] })
-  }
-
-  /** @returns the titles of the pages that the person saw */
-  async #logIn(
-    home: Home,
-    { login, flags }: { login: string; flags: readonly string[] },
-  ): Promise<string[]> {
-    const jit = home.start(['login', this.broker, '--json', ...flags])
-    if (!jit.stdout) throw new Error('expected a pipe')
-    let confirmed: Promise<string[]> = Promise.resolve([])
-    let signedIn = false
-    for await (const line of createInterface({ input: jit.stdout })) {
-      const event = JSON.parse(line) as Record<string, string>
-      if (event.event === 'signed_in') signedIn = true
-      if (event.event !== 'verification') continue
-      confirmed = confirmDevice({
-        verificationUriComplete: String(event.verification_uri_complete),
-        login,
-      })
-    }
-    const titles = await confirmed
-    if (!signedIn) throw new Error(`${login} could not sign in`)
-    home.env.JIT_BROKER = this.broker
-    return titles
+    const flags = ['--agent', name, ...(fresh ? ['--fresh'] : [])]
+    return logIn(home, { broker: this.broker, login, flags })
   }
 
   /** Resolves when the process is gone, however that came. */

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
+import { freePort } from './free-port.ts'
 
 const run = promisify(execFile)
 const SUPERUSER = 'postgres'
@@ -74,7 +74,7 @@ async function findBinaries(directory?: string): Promise<{ initdb: string; postg
  * PostgreSQL refuses to run as root, and another user can't enter a closed directory such as a clone
  * under /root: in a user namespace of its own, root is called 1000 and still reads its files.
  */
-function asOrdinaryUser(command: string, args: readonly string[]): [string, string[]] {
+export function asOrdinaryUser(command: string, args: readonly string[]): [string, string[]] {
   if (process.platform !== 'linux' || userInfo().uid !== 0) return [command, [...args]]
   return ['unshare', ['--user', '--map-user=1000', '--map-group=1000', command, ...args]]
 }
@@ -143,17 +143,6 @@ async function serve(serving: Serving): Promise<PostgresServer> {
   }
   const log = (): Promise<string> => readFile(logFile, 'utf8')
   return { port, pid: child.pid ?? 0, logFile, url, log, stop, [Symbol.asyncDispose]: stop }
-}
-
-/** PostgreSQL knows no port 0. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }
 
 function launch(serving: Serving & { port: number; logFile: string }): ChildProcess {

@@ -2,8 +2,9 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { absent } from '../absent.ts'
 import { Screen } from '../run/screen.ts'
-import { BASH_COMPLETION, COMPLETIONS, ShellHome, skippedIn } from './shells.ts'
+import { BASH_COMPLETION, COMPLETIONS, ShellHome } from './shells.ts'
 
 let home: ShellHome
 beforeAll(() => {
@@ -33,7 +34,7 @@ const OFFERED: readonly [line: string, offered: readonly string[]][] = [
   ['jit exec --receipt /etc/hostn', ['/etc/hostname']],
 ]
 
-describe.skipIf(skippedIn('bash'))('in bash', () => {
+describe.skipIf(absent('bash'))('in bash', () => {
   const script = join(COMPLETIONS, 'jit.bash')
 
   /** The candidates, by bash's own way of calling a completion function. */
@@ -97,7 +98,7 @@ describe.skipIf(skippedIn('bash'))('in bash', () => {
   })
 })
 
-describe.skipIf(skippedIn('fish'))('in fish', () => {
+describe.skipIf(absent('fish'))('in fish', () => {
   const completed = (line: string) =>
     home
       .lines(['fish'], `source ${COMPLETIONS}/jit.fish; complete -C '${line}'`)
@@ -121,7 +122,7 @@ describe.skipIf(skippedIn('fish'))('in fish', () => {
   })
 })
 
-describe.skipIf(skippedIn('zsh'))('in zsh', () => {
+describe.skipIf(absent('zsh'))('in zsh', () => {
   let screen: Screen
 
   beforeAll(async () => {

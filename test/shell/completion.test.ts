@@ -5,6 +5,7 @@ import { madeOfCommands } from '../../scripts/made-of-commands.ts'
 import type { CommandNode } from '../../src/shell/command-tree.ts'
 import { pwshCompletion } from '../../src/shell/completion-pwsh.ts'
 import { ROOT } from '../docs/pages.ts'
+import { parsePowerShell } from './powershell.ts'
 
 describe('what is made of the command tree', () => {
   it.each(Object.entries(madeOfCommands()))(
@@ -15,34 +16,24 @@ describe('what is made of the command tree', () => {
   )
 })
 
-/** PowerShell with its strings and comments taken out: what is left are its words and brackets. */
-function withoutStrings(script: string): string {
-  const string = /'(?:[^']|'')*'|"(?:[^"`]|`.)*"|#.*/g
-  return script.replace(string, (found) => (found.startsWith('#') ? '' : 'STRING'))
-}
-
-/** Whether every bracket closes the one that was opened last. */
-function balanced(text: string): boolean {
-  const open: string[] = []
-  for (const [bracket] of text.matchAll(/[()[\]{}]/g)) {
-    if ('([{'.includes(bracket)) open.push(bracket)
-    else if (`${open.pop()}${bracket}`.match(/^(\(\)|\[\]|\{\})$/) === null) return false
-  }
-  return open.length === 0
-}
-
 describe('the script for PowerShell', () => {
   const script = readFileSync(join(ROOT, 'completions/jit.ps1'), 'utf8')
 
-  it('closes what it opens', () => {
-    const words = withoutStrings(script)
-    expect(words).not.toMatch(/['"]/)
-    expect(balanced(words)).toBe(true)
-    expect(balanced(`${words}}`)).toBe(false)
+  it('is PowerShell by its grammar', () => {
+    expect(parsePowerShell(script).mistakes).toEqual([])
+    expect(parsePowerShell(`${script}}`).mistakes).not.toEqual([])
   })
 
-  it('evaluates nothing that was answered', () => {
-    expect(script).not.toMatch(/Invoke-Expression|\biex\b|ExpandString|ScriptBlock\]::Create/)
+  it('calls what it names and nothing else: no answer is evaluated', () => {
+    expect(parsePowerShell(script).calls).toEqual([
+      '$program',
+      'ForEach-Object',
+      'Get-Command',
+      'Register-ArgumentCompleter',
+      'Select-Object',
+      'Where-Object',
+    ])
+    expect(script).not.toMatch(/ExpandString|ScriptBlock\]::Create/)
   })
 
   it('keeps descriptions within single quotes, whatever they say', () => {
@@ -59,6 +50,7 @@ describe('the script for PowerShell', () => {
     }
     const made = pwshCompletion({ ...node, path: [], commands: [node] })
     expect(made).toContain("'a' = 'it''s $(Remove-Item x) `$x \"y\"'")
-    expect(balanced(withoutStrings(made))).toBe(true)
+    expect(parsePowerShell(made).mistakes).toEqual([])
+    expect(parsePowerShell(made).calls).not.toContain('Remove-Item')
   })
 })

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { hookScript } from '../../src/shell/hook.ts'
+import { absent } from '../absent.ts'
 import { FakeBroker } from '../run/fake-broker.ts'
 import { Home, JIT } from '../run/home.ts'
 import { Screen } from '../run/screen.ts'
-import { absent, Runtime, SHELLS, type Shell } from './hooked.ts'
+import { Runtime, SHELLS, type Shell } from './hooked.ts'
 
 const EXEC = ['exec', '--env', 'dev', '--task', 'deploy', '--quiet', '--']
 /** The default of an IDE's terminal or of an SSH session: a shell that nobody told anything. */

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,10 +8,6 @@ import { hookScript } from '../../src/shell/hook.ts'
 /** Shells that can be run here; CI has to have them all. */
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 export type Shell = (typeof SHELLS)[number]
-
-/** Whether tests with a program are skipped: in CI they fail without it. */
-export const absent = (program: string): boolean =>
-  spawnSync('which', [program]).status !== 0 && !process.env.CI
 
 /** A shell with none of the person's own settings. */
 export const BARE: Readonly<Record<Shell, readonly [string, ...string[]]>> = {

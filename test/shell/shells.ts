@@ -8,10 +8,6 @@ export const COMPLETIONS = join(import.meta.dirname, '../../completions')
 /** Where the package of that name has its functions for bash. */
 export const BASH_COMPLETION = '/usr/share/bash-completion/bash_completion'
 
-/** Whether tests in this shell are skipped: in CI they fail without it. */
-export const skippedIn = (shell: string) =>
-  spawnSync('which', [shell]).status !== 0 && !process.env.CI
-
 /** What the broker, a colleague or a repository might say to whoever presses Tab. */
 const HOSTILE = '$(touch pwned) `touch pwned`; "; touch pwned # \'; touch pwned; %F{red} [x] \\'
 

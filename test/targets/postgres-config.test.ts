@@ -1,6 +1,10 @@
 import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
-import { clientAddress, PostgresConfig, parseAdminUrl } from '../../src/targets/postgres/config.ts'
+import {
+  clientAddress,
+  PostgresConfig,
+  parsePostgresUrl,
+} from '../../src/targets/postgres/config.ts'
 import { identifier, literal } from '../../src/targets/postgres/sql.ts'
 
 const tasks = { deploy: { roles: ['migrator'], owner: 'migrator' } }
@@ -24,7 +28,10 @@ describe('configuration', () => {
 describe("the administrator's URL", () => {
   test('gives every part, decoded', () => {
     expect(
-      parseAdminUrl('postgres://a%40b:p%3Aw@db.acme.dev:6432/shop?sslmode=require', 't'),
+      parsePostgresUrl(
+        'postgres://a%40b:p%3Aw@db.acme.dev:6432/shop?sslmode=require',
+        'target t: admin',
+      ),
     ).toEqual({
       user: 'a@b',
       password: 'p:w',
@@ -37,8 +44,10 @@ describe("the administrator's URL", () => {
   })
 
   test('is verified TLS by default, plain on loopback only', () => {
-    expect(parseAdminUrl('postgres://a:b@db.acme.dev/shop', 't').sslmode).toBe('verify-full')
-    expect(parseAdminUrl('postgres://a:b@[::1]/shop', 't').sslmode).toBe('disable')
+    expect(parsePostgresUrl('postgres://a:b@db.acme.dev/shop', 'target t: admin').sslmode).toBe(
+      'verify-full',
+    )
+    expect(parsePostgresUrl('postgres://a:b@[::1]/shop', 'target t: admin').sslmode).toBe('disable')
   })
 
   test.each([
@@ -47,11 +56,11 @@ describe("the administrator's URL", () => {
     'canary',
     'postgres://a:canary@h/d?sslmode=prefer',
   ])('%s is refused without being repeated', (url) => {
-    expect(() => parseAdminUrl(url, 't')).toThrow(/^(?!.*canary).*target t/)
+    expect(() => parsePostgresUrl(url, 'target t: admin')).toThrow(/^(?!.*canary).*target t/)
   })
 
   test('clients may have another address', () => {
-    const admin = parseAdminUrl('postgres://a:b@127.0.0.1/shop', 't')
+    const admin = parsePostgresUrl('postgres://a:b@127.0.0.1/shop', 'target t: admin')
     expect(clientAddress(admin, '[::1]:6432')).toMatchObject({ host: '::1', port: 6432 })
   })
 })

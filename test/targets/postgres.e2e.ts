@@ -6,6 +6,7 @@ import { leaseHandle, newId } from '../../src/lib/handle.ts'
 import type { TaskRoles } from '../../src/targets/postgres/config.ts'
 import { postgresKind } from '../../src/targets/postgres.ts'
 import type { LeaseIntent, LeaseToRevoke, Minted, Target } from '../../src/targets/target.ts'
+import { Wire } from '../faults/wire.ts'
 import { type PostgresServer, startPostgres } from '../servers/postgres.ts'
 
 const MINUTE = 60_000
@@ -184,6 +185,27 @@ describe.each(SERVERS)('$title', ({ admin, binaries }) => {
       expect(await revoke(lease)).toEqual({ kind: 'revoked', detail: 'sessions ended: 1' })
       expect(await isEnded(client)).toBe(true)
       await expectGone(lease)
+    })
+
+    test('many are disconnected together: no session goes on and none begins, save of one that is held up; each is revoked all the same', async () => {
+      const leases = await Promise.all([mint(), mint(), mint()])
+      const [first, second, held] = leases as [Lease, Lease, Lease]
+      const sessions = await Promise.all([open(first), open(second)])
+      const inTheWay = await connect(server.url())
+      await inTheWay.query(`BEGIN; ALTER ROLE "${held.intent.handle}" CONNECTION LIMIT 3`)
+      const gone = toRevoke(intend('plan'))
+      await target.disconnect?.([...leases.map((lease) => lease.toRevoke), gone], never)
+      expect(await Promise.all(sessions.map(isEnded))).toEqual([true, true])
+      for (const lease of [first, second]) {
+        await expect(open(lease)).rejects.toThrow(/not permitted to log in/)
+      }
+      await inTheWay.query('ROLLBACK')
+      await inTheWay.end()
+      await (await open(held)).end()
+      for (const lease of leases) {
+        expect(await revoke(lease)).toMatchObject({ kind: 'revoked' })
+        await expectGone(lease)
+      }
     })
 
     test('a session in the midst of a transaction and a long statement is ended', async () => {
@@ -595,6 +617,16 @@ describe.each(SERVERS)('$title', ({ admin, binaries }) => {
       await wrong.close()
     })
 
+    test('a rehearsal does what each task takes, and leaves nothing', async () => {
+      const roles = 'SELECT count(*)::int FROM pg_roles'
+      const before = await value(roles)
+      await target.rehearse?.(never)
+      expect(await value(roles)).toBe(before)
+      const unable = makeTarget(adminUrl(), { x: { roles: ['nobody'] } })
+      await expect(unable.rehearse?.(never)).rejects.toThrow('no such role: nobody')
+      await unable.close()
+    })
+
     test('many at once leave nothing', async () => {
       await Promise.all(
         Array.from({ length: 16 }, async () => {
@@ -612,6 +644,26 @@ describe.each(SERVERS)('$title', ({ admin, binaries }) => {
 test('a server that is not there is unreachable, at once', async () => {
   const target = makeTarget('postgres://admin:canary@127.0.0.1:1/shop')
   await expect(target.identity(never)).rejects.toMatchObject({ code: 'target_unreachable' })
+  await target.close()
+})
+
+test('a connection that is reset in the middle of a question is unreachable, and nothing else ends', async () => {
+  await using server = await startPostgres()
+  await using wire = await Wire.start()
+  wire.to([server.port])
+  const dba = await connect(server.url())
+  await dba.query('CREATE ROLE migrator')
+  await dba.end()
+  const url = new URL(server.url())
+  url.port = String(wire.port)
+  const target = makeTarget(url.href, { deploy: { roles: ['migrator'] } })
+  await target.identity(never)
+  wire.cut()
+  const asked = target.identity(never)
+  wire.reset()
+  await expect(asked).rejects.toMatchObject({ code: 'target_unreachable' })
+  wire.restore()
+  await target.identity(never)
   await target.close()
 })
 

@@ -16,6 +16,10 @@ export function* checkFile(file: BrokerFile): Generator<Mistake> {
   yield* checkTransport(file)
   yield* checkIssuers(file)
   yield* checkForge(file)
+  if (!file.store.startsWith('sqlite:') && file.seal_key === undefined) {
+    yield { path: ['seal_key'], message: 'expected one: all nodes over a PostgreSQL have the same' }
+  }
+  yield* checkMetrics(file)
   for (const key of ['groups', 'approvers'] as const) {
     const again = file[key].findIndex((group, index) => file[key].indexOf(group) !== index)
     if (again >= 0) yield { path: [key, again], message: 'expected each group once' }
@@ -30,6 +34,14 @@ export function* checkFile(file: BrokerFile): Generator<Mistake> {
   }
   yield* checkTransmitters(file)
   yield* checkHooks(file)
+  if (file.limits.connections_per_address > file.limits.connections) {
+    const message = 'expected at most limits.connections'
+    yield { path: ['limits', 'connections_per_address'], message }
+  }
+  const { rotate, publish } = file.keys
+  if (publish < 60) yield { path: ['keys', 'publish'], message: 'expected at least 1m' }
+  if (rotate !== 'never' && publish * 2 > rotate)
+    yield { path: ['keys', 'publish'], message: 'expected at most half of keys.rotate' }
   const { token_ttl, idle, max_age } = file.session
   if (token_ttl > idle)
     yield { path: ['session', 'token_ttl'], message: 'expected at most session.idle' }
@@ -106,6 +118,20 @@ function* checkForge({ forge, dangerously_allow_plain_http }: BrokerFile): Gener
   if (!dangerously_allow_plain_http && !isSecure(forge.url))
     yield { path: ['forge', 'url'], message: 'expected https, or http on loopback' }
   if (forge.timeout > 10) yield { path: ['forge', 'timeout'], message: 'expected at most 10s' }
+}
+
+/** Metrics name targets and tasks: beyond this machine they are for those with the token, and the token for nobody else. */
+function* checkMetrics(file: BrokerFile): Generator<Mistake> {
+  if (!file.metrics) return
+  const { listen, token } = file.metrics
+  const path = ['metrics', 'listen']
+  if (!listen && token === undefined)
+    yield { path: ['metrics'], message: 'expected listen, token or both' }
+  if (!listen || isLoopbackHost(listen.host)) return
+  if (token === undefined)
+    yield { path, message: 'expected a loopback address, or a token: beside it' }
+  if (!file.tls && !file.dangerously_allow_plain_http)
+    yield { path, message: 'expected a loopback address, or tls: { cert, key }' }
 }
 
 /** A target's common keys: its environment, its times and its templates. */

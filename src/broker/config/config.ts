@@ -97,6 +97,12 @@ export interface HookConfig {
   readonly groups?: readonly string[]
 }
 
+/** Where the ledger rests. */
+export type StoreConfig =
+  | { readonly kind: 'sqlite'; readonly path: string }
+  /** `url`: a `postgres://` URL without a password, or a reference to one. */
+  | { readonly kind: 'postgres'; readonly url: string }
+
 /** `broker.yaml`, validated. Durations are seconds, paths absolute; secrets are still references. */
 export interface BrokerConfig {
   readonly file: string
@@ -106,9 +112,13 @@ export interface BrokerConfig {
   readonly url: string
   readonly grantsIssuer: string
   readonly listen: { readonly host: string; readonly port: number }
-  readonly store: { readonly kind: 'sqlite'; readonly path: string }
-  /** `generate`: nothing was configured, so the file is made at first start. */
-  readonly sealKey: { readonly reference: string; readonly generate: boolean }
+  /** Addresses and networks of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[]
+  readonly store: StoreConfig
+  /** The first seals, each opens. `generate`: nothing was configured, so the file is made at first start. */
+  readonly sealKey: { readonly references: readonly string[]; readonly generate: boolean }
+  /** Seconds: how long a signing key signs, and how long others can fetch it before. */
+  readonly keys: { readonly rotate?: number; readonly publish: number }
   readonly policies: string
   readonly identity: readonly IdentityConfig[]
   readonly pipelines: readonly PipelineConfig[]
@@ -134,6 +144,12 @@ export interface BrokerConfig {
   readonly notify: Readonly<Record<string, HookConfig>>
   readonly tls?: { readonly cert: string; readonly key: string }
   readonly dangerouslyAllowPlainHttp: boolean
+  /** Absent: nothing is counted. Without an address of its own, where the broker listens. */
+  readonly metrics?: {
+    readonly listen?: { readonly host: string; readonly port: number }
+    /** A reference. */
+    readonly token?: string
+  }
   readonly limits: {
     readonly grantsPerPrincipal: number
     /** Requests of one session of a copilot that may wait at once, and come to wait in ten minutes. */
@@ -141,6 +157,13 @@ export interface BrokerConfig {
     readonly agentAsks: number
     /** Seconds that a copilot may not ask again for what a person denied. */
     readonly agentCooldown: number
+    /** Requests and messages of one principal in a minute, at this node. */
+    readonly requestsPerPrincipal: number
+    /** Requests in a minute from one address that turn out to be nobody's. */
+    readonly requestsPerAddress: number
+    /** Open connections, in all and from one address. */
+    readonly connections: number
+    readonly connectionsPerAddress: number
   }
   readonly lifeline: { readonly grace: number; readonly suspendGrace: number }
   readonly session: {

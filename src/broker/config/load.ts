@@ -4,9 +4,10 @@ import { type ConfigDocument, readDocument } from '../../lib/document.ts'
 import { refuse, validateDocument } from '../../lib/document-schema.ts'
 import { JitError } from '../../lib/errors.ts'
 import { nearest } from '../../lib/nearest.ts'
+import { withoutTrailing } from '../../lib/without-trailing.ts'
 import type { TargetKind } from '../../targets/target.ts'
 import { checkFile, checkTarget, inlineSecrets } from './checks.ts'
-import type { BrokerConfig, ForgeConfig, TargetConfig } from './config.ts'
+import type { BrokerConfig, ForgeConfig, StoreConfig, TargetConfig } from './config.ts'
 import { readIdentity } from './read-identity.ts'
 import { BrokerFile, TARGET_KEYS } from './schema.ts'
 
@@ -92,23 +93,38 @@ function raise(name: string): never {
 }
 
 function resolvePaths(file: BrokerFile, directory: string) {
-  const path = resolve(directory, file.store)
-  const sealKey = file.seal_key
-    ? { reference: file.seal_key, generate: false }
-    : { reference: `file:${resolve(dirname(path), 'seal.key')}`, generate: true }
+  const store = storeOf(file.store, directory)
+  const sealKey = sealKeyOf(file.seal_key, store)
   const tls = file.tls && {
     cert: resolve(directory, file.tls.cert),
     key: resolve(directory, file.tls.key),
   }
   const policies = resolve(directory, file.policies)
-  return { store: { kind: 'sqlite', path } as const, sealKey, policies, ...(tls ? { tls } : {}) }
+  return { store, sealKey, policies, ...(tls ? { tls } : {}) }
+}
+
+function storeOf(written: string, directory: string): StoreConfig {
+  const [, path] = /^sqlite:(.*)$/.exec(written) ?? []
+  if (path === undefined) return { kind: 'postgres', url: written }
+  return { kind: 'sqlite', path: resolve(directory, path) }
+}
+
+/** Beside a SQLite store it is made at the first start; nodes that share one have to be given theirs. */
+function sealKeyOf(
+  written: readonly string[] | undefined,
+  store: StoreConfig,
+): BrokerConfig['sealKey'] {
+  if (written !== undefined) return { references: written, generate: false }
+  const beside = store.kind === 'sqlite' ? dirname(store.path) : ''
+  return { references: [`file:${resolve(beside, 'seal.key')}`], generate: true }
 }
 
 function settings(file: BrokerFile) {
-  const url = file.url.replace(/\/+$/, '')
+  const url = withoutTrailing(file.url, '/')
   const { listen, groups, approvers, approval, acr, environments, labels, lifeline, session } = file
   return {
     url,
+    trustedProxies: file.trusted_proxies,
     grantsIssuer: file.grants?.issuer ?? `${url}/grants`,
     ...{ listen, groups, approvers, acr, environments, labels },
     approval: { lapse: approval.lapse, renewableFor: approval.renewable_for },
@@ -119,7 +135,12 @@ function settings(file: BrokerFile) {
       ...(jwks_uri === undefined ? {} : { jwksUri: jwks_uri }),
     })),
     notify: file.notify,
+    keys: {
+      ...(file.keys.rotate === 'never' ? {} : { rotate: file.keys.rotate }),
+      publish: file.keys.publish,
+    },
     ...(file.forge ? { forge: forgeOf(file.forge) } : {}),
+    ...(file.metrics ? { metrics: file.metrics } : {}),
     tasks: Object.keys(file.tasks),
     onContextChange: Object.fromEntries(
       Object.entries(file.tasks).map(([task, settings]) => [
@@ -133,6 +154,10 @@ function settings(file: BrokerFile) {
       agentWaiting: file.limits.agent_waiting,
       agentAsks: file.limits.agent_asks,
       agentCooldown: file.limits.agent_cooldown,
+      requestsPerPrincipal: file.limits.requests_per_principal,
+      requestsPerAddress: file.limits.requests_per_address,
+      connections: file.limits.connections,
+      connectionsPerAddress: file.limits.connections_per_address,
     },
     lifeline: { grace: lifeline.grace, suspendGrace: lifeline.suspend_grace },
     session: {
@@ -145,6 +170,6 @@ function settings(file: BrokerFile) {
 }
 
 function forgeOf({ token, ...written }: NonNullable<BrokerFile['forge']>): ForgeConfig {
-  const url = written.url.replace(/\/+$/, '')
+  const url = withoutTrailing(written.url, '/')
   return { ...written, url, ...(token === undefined ? {} : { token }) }
 }

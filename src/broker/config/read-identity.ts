@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { ConfigDocument, Mistake } from '../../lib/document.ts'
 import { refuse, validateDocument } from '../../lib/document-schema.ts'
+import { withoutTrailing } from '../../lib/without-trailing.ts'
 import type {
   ClaimRule,
   IdentityConfig,
@@ -127,7 +128,7 @@ function pipeline(
   written: PipelineFile,
   { type, url, directory }: { type: PipelineType; url: string; directory: string },
 ): PipelineConfig {
-  const { issuer, jwks_uri, audience = url.replace(/\/+$/, '') } = written
+  const { issuer, jwks_uri, audience = withoutTrailing(url, '/') } = written
   const repositories = Object.entries(written.repositories).map(([repository, rule]) => {
     const { id, owner_id: ownerId } = rule
     return [pathOf(repository), { repository, id, ownerId, ...ruleOf(rule) }] as const

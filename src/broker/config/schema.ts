@@ -1,9 +1,10 @@
 import * as v from 'valibot'
-import { Duration, Flag, list, map, mapOf, Text } from '../../lib/document-schema.ts'
+import { Duration, durationUpTo, Flag, list, map, mapOf, Text } from '../../lib/document-schema.ts'
 import { SENSITIVITIES } from '../../policy/vocabulary.ts'
 import { Name, VariableName } from '../../protocol/values.ts'
+import { parseNetwork } from '../client-address.ts'
 import { IDENTITY_KEYS } from './identity.ts'
-import { Acr, Count, HookUrl, Host, Reference, ServiceUrl } from './values.ts'
+import { Acr, Count, HookUrl, Host, isReference, Reference, ServiceUrl } from './values.ts'
 
 const LISTEN = 'expected HOST:PORT, such as 127.0.0.1:7420'
 
@@ -18,10 +19,47 @@ const Listen = v.pipe(
   v.check(({ port }) => port <= 65_535, LISTEN),
 )
 
+const PROXY = 'expected the address of a proxy, or its network as 10.0.0.0/8, and not everybody'
+
+const TrustedProxy = v.pipe(
+  v.string(PROXY),
+  v.check((text) => parseNetwork(text) !== undefined, PROXY),
+)
+
+const STORE = 'expected sqlite:PATH, or postgres: env:NAME, file:PATH, or a URL without a password'
+
 const Store = v.pipe(
-  v.string('expected sqlite:PATH'),
-  v.regex(/^sqlite:[^?#]{1,1024}$/, 'expected sqlite:PATH'),
-  v.transform((text) => text.slice('sqlite:'.length)),
+  v.string(STORE),
+  v.check(
+    (text) =>
+      /^(?:sqlite:[^?#]{1,1024}|postgres(?:ql)?:\/\/.{1,1024})$/.test(text) || isReference(text),
+    STORE,
+  ),
+)
+
+/** A list that doesn't grow without bounds. */
+const atMost = <const List extends v.GenericSchema<unknown, readonly string[]>>(
+  most: number,
+  of: List,
+) =>
+  v.pipe(
+    of,
+    v.check((entries) => entries.length <= most, `expected at most ${most}`),
+  )
+
+const SEAL_KEYS =
+  'expected a reference, env:NAME or file:PATH, never the value itself; or a list of them, the newest first'
+
+/** What seals, first, and what else opens. */
+const SealKeys = v.union(
+  [
+    v.pipe(
+      Reference,
+      v.transform((reference) => [reference]),
+    ),
+    v.pipe(atMost(4, list(Reference)), v.minLength(1, SEAL_KEYS)),
+  ],
+  SEAL_KEYS,
 )
 
 /** Where a commit can be looked up. */
@@ -66,22 +104,19 @@ export const TARGET_KEYS = {
   env: v.optional(mapOf(VariableName, Text), {}),
 }
 
-/** As many as "what if" is asked for: each makes a denial dearer. */
-const atMost = <const List extends v.GenericSchema<unknown, readonly string[]>>(
-  most: number,
-  of: List,
-) =>
-  v.pipe(
-    of,
-    v.check((entries) => entries.length <= most, `expected at most ${most}`),
-  )
-
 const Task = map({
   on_context_change: v.optional(
     v.picklist(['revoke', 'renewal'], "expected 'revoke' or 'renewal'"),
     'revoke',
   ),
 })
+
+/** Where its metrics are fetched, and with what. */
+const Metrics = map({ listen: v.exactOptional(Listen), token: v.exactOptional(Reference) })
+
+const ROTATE = "expected a duration like 90d, at most 400d, or 'never'"
+
+const Rotate = v.union([v.literal('never'), durationUpTo(400 * 86_400, ROTATE)], ROTATE)
 
 const LABEL = 'expected string, bool or long'
 
@@ -90,8 +125,13 @@ export const BrokerFile = map({
   url: ServiceUrl,
   grants: v.optional(map({ issuer: ServiceUrl })),
   listen: v.optional(Listen, '127.0.0.1:7420'),
+  trusted_proxies: v.optional(list(TrustedProxy), []),
   store: Store,
-  seal_key: v.optional(Reference),
+  seal_key: v.optional(SealKeys),
+  keys: v.optional(
+    map({ rotate: v.optional(Rotate, '90d'), publish: v.optional(Duration, '1d') }),
+    {},
+  ),
   policies: Text,
   identity: v.pipe(
     list(v.looseObject(IDENTITY_KEYS)),
@@ -99,6 +139,7 @@ export const BrokerFile = map({
   ),
   forge: v.optional(Forge),
   groups: v.optional(list(Name), []),
+  // Each is one more "what if" of a denial.
   approvers: v.optional(atMost(8, list(Name)), []),
   approval: v.optional(
     map({
@@ -116,12 +157,17 @@ export const BrokerFile = map({
   notify: v.optional(mapOf(Name, Hook), {}),
   tls: v.optional(map({ cert: Text, key: Text })),
   dangerously_allow_plain_http: v.optional(Flag, false),
+  metrics: v.optional(Metrics),
   limits: v.optional(
     map({
       grants_per_principal: v.optional(Count(10_000), 20),
       agent_waiting: v.optional(Count(1000), 5),
       agent_asks: v.optional(Count(10_000), 20),
       agent_cooldown: v.optional(Duration, '5m'),
+      requests_per_principal: v.optional(Count(1_000_000), 3000),
+      requests_per_address: v.optional(Count(1_000_000), 1200),
+      connections: v.optional(Count(100_000), 5000),
+      connections_per_address: v.optional(Count(100_000), 1000),
     }),
     {},
   ),

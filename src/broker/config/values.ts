@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { isLoopback, isPrivateTransport } from '../../lib/address.ts'
+import { withoutTrailing } from '../../lib/without-trailing.ts'
 
 export const Count = (max: number) => {
   const message = `expected a whole number from 1 to ${max}`
@@ -11,13 +12,15 @@ export const Count = (max: number) => {
   )
 }
 
+const REFERENCE = /^(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.{1,1024})$/
+
+/** Whether it says where something is, rather than what. */
+export const isReference = (text: string): boolean => REFERENCE.test(text)
+
 /** `env:NAME` or `file:PATH`: where a secret is, never the secret. */
 export const Reference = v.pipe(
   v.string('expected a reference: env:NAME or file:PATH'),
-  v.regex(
-    /^(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:.{1,1024})$/,
-    'expected a reference, env:NAME or file:PATH, never the value itself',
-  ),
+  v.regex(REFERENCE, 'expected a reference, env:NAME or file:PATH, never the value itself'),
 )
 
 const ACR_EXPECTED = 'expected an authentication context: no spaces, quotes or backslashes'
@@ -83,5 +86,5 @@ export function isHookUrl(text: string): boolean {
 /** What a principal's id starts with: host and path. Two issuers that share it would share their people. */
 export function issuerKey(issuer: string): string {
   const { host, pathname } = new URL(issuer)
-  return `${host}${pathname.replace(/\/+$/, '')}`
+  return `${host}${withoutTrailing(pathname, '/')}`
 }

@@ -75,8 +75,8 @@ export interface LeaseTarget {
   readonly delivery: Delivery
 }
 
-/** A new grant as the ledger keeps it. */
-export function grantRow(request: DecidedRequest, now: number): GrantRow {
+/** A new grant as the ledger keeps it, with its connection at `node` if it has one. */
+export function grantRow(request: DecidedRequest, now: number, node: string): GrantRow {
   const { answer } = request
   const waiting = answer.kind === 'waits' ? answer : undefined
   return {
@@ -112,6 +112,8 @@ export function grantRow(request: DecidedRequest, now: number): GrantRow {
     claimed_decided: null,
     ended_by: null,
     ended_at: answer.kind === 'denied' ? now : null,
+    held_by: answer.kind === 'denied' || waiting?.attended === false ? null : node,
+    grace_until: null,
   }
 }
 

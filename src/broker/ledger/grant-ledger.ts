@@ -5,6 +5,7 @@ import type { AuditLog } from '../audit.ts'
 import type { BrokerConfig } from '../config/config.ts'
 import { GRANT, LEASE } from '../grant-state.ts'
 import type { Outbox } from '../outbox.ts'
+import { stateOfFound } from '../store/found.ts'
 import type { LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
 import { checkAgentAsks } from './agent-limits.ts'
@@ -17,6 +18,8 @@ import {
 } from './decided-request.ts'
 import { type LeaseTransitions, MINT_MARGIN_MS, type MintedLease } from './lease-transitions.ts'
 import { checkDenials, checkLiveGrants, checkSession, checkWaiting } from './limits.ts'
+import { NOT_HELD } from './line-ledger.ts'
+import { isOpen } from './open-leases.ts'
 import { principalOf } from './rows.ts'
 
 /** What an ended grant was ended by, and what is known of it. */
@@ -28,10 +31,14 @@ export interface Ending {
   readonly detail?: Readonly<Record<string, unknown>>
   /** Who ended it, where that isn't the grant's own principal. */
   readonly actor?: Principal
+  /** Only if its connection is at no node. */
+  readonly unheld?: boolean
 }
 
 /** What both ledgers write with. */
 export interface LedgerParts {
+  /** This process, among those over the store. */
+  readonly node: string
   readonly store: Store
   readonly audit: AuditLog
   readonly leases: LeaseTransitions
@@ -50,9 +57,11 @@ export class GrantLedger {
   readonly #audit: AuditLog
   readonly #leases: LeaseTransitions
   readonly #outbox: Outbox
+  readonly #node: string
 
   constructor(parts: LedgerParts) {
     this.#store = parts.store
+    this.#node = parts.node
     this.#audit = parts.audit
     this.#leases = parts.leases
     this.#outbox = parts.outbox
@@ -62,16 +71,17 @@ export class GrantLedger {
    * Records a request with its decision and the intents of its leases: all durable before any
    * credential is created.
    * @param targets where it is to be minted; none when denied
-   * @returns the intents
+   * @returns the intents; `undefined` when the same key was recorded meanwhile, by another node
    * @throws JitError `session_ended`, `limit_reached`
    */
   async record(
     request: DecidedRequest,
     targets: readonly LeaseTarget[],
     limits: BrokerConfig['limits'],
-  ): Promise<LeaseRow[]> {
+  ): Promise<LeaseRow[] | undefined> {
     const now = this.#store.now()
     return this.#store.transaction(async (tx) => {
+      if (await isKeyUsed(tx, request)) return undefined
       await checkSession(tx, request.sid)
       const { kind } = request.answer
       if (kind === 'denied') await checkDenials(tx, request, now)
@@ -79,7 +89,7 @@ export class GrantLedger {
         await checkWaiting(tx, request, { limit: limits.grantsPerPrincipal, now })
         await checkAgentAsks(tx, request, { limits, now })
       } else await checkLiveGrants(tx, request.principal, limits.grantsPerPrincipal)
-      const row = grantRow(request, now)
+      const row = grantRow(request, now, this.#node)
       await tx.insertInto('grants').values(row).execute()
       const expiresAt = now + request.ttlSeconds * 1000
       const leases = await this.#leases.intend(tx, {
@@ -103,11 +113,8 @@ export class GrantLedger {
     { minted, resumeHash }: { minted: readonly MintedLease[]; resumeHash: string },
   ): Promise<{ outcome: 'active'; expiresAt: number } | { outcome: 'ended' }> {
     return this.#store.transaction(async (tx) => {
-      const lost = await this.#confirmAll(tx, minted)
-      if (lost) {
-        await this.#leases.revoke(tx, grantId)
-        return { outcome: 'ended' }
-      }
+      // Others may hold for the same grant, made for a newer connection: those are not this one's to revoke.
+      if (await this.#confirmAll(tx, minted)) return { outcome: 'ended' }
       const expiresAt = Math.min(...minted.map(({ lease }) => lease.expires_at))
       const updated = await tx
         .updateTable('grants')
@@ -138,6 +145,11 @@ export class GrantLedger {
     return lost
   }
 
+  /** A lease as it is once its mint is recorded. */
+  asMinted(minted: MintedLease): LeaseRow {
+    return { ...minted.lease, ...this.#leases.known(minted) }
+  }
+
   /** Records what was made of a mint that failed as a whole, so that revoking finds it. */
   async known(minted: readonly MintedLease[]): Promise<void> {
     await this.#store.transaction(async (tx) => {
@@ -147,21 +159,27 @@ export class GrantLedger {
 
   /**
    * Ends a grant that never became active.
-   * @param by who ended it, where that isn't its own principal; `attended`: only one that ends with its connection
+   * @param by who ended it, where that isn't its own principal; `attended`: only one that ends with its
+   *   connection; `unheld`: only if that is at no node
    * @returns its leases, now to be revoked; `undefined` when it isn't waiting to become active
    */
   async refuse(
     grantId: string,
     reason: { code: string; message: string },
-    { actor, attended = false }: { actor?: Principal | undefined; attended?: boolean } = {},
+    {
+      actor,
+      attended = false,
+      unheld = false,
+    }: { actor?: Principal | undefined; attended?: boolean; unheld?: boolean } = {},
   ): Promise<LeaseRow[] | undefined> {
     return this.#store.transaction(async (tx) => {
       const row = await tx
         .updateTable('grants')
-        .set({ state: GRANT.refuse.to, ended_at: this.#store.now() })
+        .set({ state: GRANT.refuse.to, ended_at: this.#store.now(), ...NOT_HELD })
         .where('id', '=', grantId)
         .where('state', 'in', GRANT.refuse.from)
         .where('attended', '>=', attended ? 1 : 0)
+        .$if(unheld, (update) => update.where('held_by', 'is', null))
         .returningAll()
         .executeTakeFirst()
       if (!row) return undefined
@@ -178,12 +196,27 @@ export class GrantLedger {
   /** Intents that no target may fulfil any more: whoever minted them is gone. @returns them, now to be revoked */
   async overdueIntents(): Promise<LeaseRow[]> {
     const overdue = this.#store.now() - MINT_MARGIN_MS
+    // Looked for first: nobody is kept waiting each second for nothing.
+    const found = await this.#store.db
+      .selectFrom('leases')
+      .select('id')
+      .where('state', '=', 'intent')
+      .where('mint_by', '<', overdue)
+      .where(isOpen)
+      .limit(1)
+      .executeTakeFirst()
+    if (!found) return []
     return this.#store.transaction(async (tx) =>
       tx
         .updateTable('leases')
-        .set({ state: LEASE.revoke.to, next_attempt_at: this.#store.now() })
+        .set({
+          state: LEASE.revoke.to,
+          next_attempt_at: this.#store.now(),
+          claimed_by: this.#node,
+        })
         .where('state', '=', 'intent')
         .where('mint_by', '<', overdue)
+        .where(isOpen)
         .returningAll()
         .execute(),
     )
@@ -239,7 +272,12 @@ export class GrantLedger {
     return this.#store.transaction(async (tx) => {
       const row = await tx
         .updateTable('grants')
-        .set({ resume_hash: secret.next, resume_previous: secret.presented })
+        .set({
+          resume_hash: secret.next,
+          resume_previous: secret.presented,
+          held_by: this.#node,
+          grace_until: null,
+        })
         .where('id', '=', grantId)
         .where('state', '=', 'active')
         .where((eb) =>
@@ -299,31 +337,54 @@ export class GrantLedger {
     })
   }
 
-  /** Ends an active grant; the first to do so wins. @returns its leases, now to be revoked */
-  async end(grantId: string, { by, detail = {}, actor }: Ending): Promise<LeaseRow[] | undefined> {
+  /**
+   * Ends active grants in one transaction; the first to end one wins. Whoever has the resume secret may
+   * still learn by it what came of the grant.
+   * @returns those that it was this call for, and their leases, now to be revoked
+   */
+  async end(
+    grantIds: readonly string[],
+    { by, reason, detail = {}, actor, unheld = false }: Ending,
+  ): Promise<{ ended: string[]; leases: LeaseRow[] }> {
     return this.#store.transaction(async (tx) => {
-      const row = await tx
+      const rows = await tx
         .updateTable('grants')
         .set({
           state: GRANT.end.to,
           ended_by: by,
           ended_at: this.#store.now(),
-          resume_hash: null,
-          resume_previous: null,
+          ...NOT_HELD,
         })
-        .where('id', '=', grantId)
-        .where('state', 'in', GRANT.end.from)
+        .where('id', 'in', grantIds)
+        .where(stateOfFound, 'in', GRANT.end.from)
+        .$if(unheld, (update) => update.where('held_by', 'is', null))
         .returningAll()
-        .executeTakeFirst()
-      if (!row) return undefined
-      await this.#audit.append(tx, {
-        ...detail,
-        event: 'grant.ended',
-        principal: actor ?? principalOf(row),
-        grant: grantId,
-        ended_by: by,
-      })
-      return this.#leases.revoke(tx, grantId)
+        .execute()
+      if (rows.length === 0) return { ended: [], leases: [] }
+      const event = 'grant.ended' as const
+      await this.#audit.append(
+        tx,
+        ...rows.map((row) => ({
+          ...detail,
+          event,
+          principal: actor ?? principalOf(row),
+          grant: row.id,
+          ended_by: by,
+          ...(reason === undefined ? {} : { reason }),
+        })),
+      )
+      const ended = rows.map((row) => row.id)
+      return { ended, leases: await this.#leases.revoke(tx, ...ended) }
     })
   }
+}
+
+async function isKeyUsed(tx: Tx, { sid, key }: DecidedRequest): Promise<boolean> {
+  const row = await tx
+    .selectFrom('grants')
+    .select('id')
+    .where('sid', '=', sid)
+    .where('request_key', '=', key)
+    .executeTakeFirst()
+  return row !== undefined
 }

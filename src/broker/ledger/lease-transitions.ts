@@ -1,10 +1,12 @@
-import { leaseHandle, newId } from '../../lib/handle.ts'
+import { leaseHandle, markedId } from '../../lib/handle.ts'
 import type { Minted } from '../../targets/target.ts'
 import { LEASE } from '../grant-state.ts'
 import type { Seal } from '../seal.ts'
+import { stateOfFound } from '../store/found.ts'
 import type { LeaseRow } from '../store/schema.ts'
 import type { Store, Tx } from '../store/store.ts'
 import type { LeaseTarget } from './decided-request.ts'
+import { undoSealedAs } from './lease-ledger.ts'
 
 /** How long a target may take to create a credential, in milliseconds: past it, it must refuse. */
 export const MINT_WINDOW_MS = 20_000
@@ -20,11 +22,15 @@ export interface MintedLease {
 /** What a grant's own transitions do to its leases, in the same transaction. */
 export class LeaseTransitions {
   readonly #ledgerId: string
+  readonly #mark: string
+  readonly #node: string
   readonly #store: Store
   readonly #seal: Seal
 
-  constructor(parts: { id: string; store: Store; seal: Seal }) {
+  constructor(parts: { id: string; mark: string; node: string; store: Store; seal: Seal }) {
     this.#ledgerId = parts.id
+    this.#mark = parts.mark
+    this.#node = parts.node
     this.#store = parts.store
     this.#seal = parts.seal
   }
@@ -40,7 +46,7 @@ export class LeaseTransitions {
     },
   ): Promise<LeaseRow[]> {
     const leases = intent.targets.map(({ target, identity, delivery }): LeaseRow => {
-      const id = newId(intent.now)
+      const id = markedId(intent.now, this.#mark)
       return {
         id,
         grant_id: intent.grantId,
@@ -61,19 +67,25 @@ export class LeaseTransitions {
         problem: null,
         outcome: null,
         cleanup: null,
+        claimed_by: null,
       }
     })
     if (leases.length > 0) await tx.insertInto('leases').values(leases).execute()
     return leases
   }
 
-  /** Intent to active. The loser's credential is kept known, so that revoking finds it. */
-  async confirm(tx: Tx, { lease, minted }: MintedLease): Promise<boolean> {
-    const known = {
+  /** What revoking needs beside the handle. */
+  known({ lease, minted }: MintedLease): Pick<LeaseRow, 'confirmed' | 'external_id' | 'undo'> {
+    return {
       confirmed: 1,
       external_id: minted.externalId ?? null,
-      undo: minted.undo === undefined ? null : this.#seal.seal(minted.undo, `undo:${lease.id}`),
+      undo: minted.undo === undefined ? null : this.#seal.seal(minted.undo, undoSealedAs(lease.id)),
     }
+  }
+
+  /** Intent to active. The loser's credential is kept known, so that revoking finds it. */
+  async confirm(tx: Tx, { lease, minted }: MintedLease): Promise<boolean> {
+    const known = this.known({ lease, minted })
     const confirmed = await tx
       .updateTable('leases')
       .set({ ...known, state: LEASE.confirm.to })
@@ -83,19 +95,29 @@ export class LeaseTransitions {
     if (confirmed.numUpdatedRows > 0n) return true
     await tx
       .updateTable('leases')
-      .set({ ...known, state: 'revoking', outcome: null, next_attempt_at: this.#store.now() })
+      .set({
+        ...known,
+        state: 'revoking',
+        outcome: null,
+        next_attempt_at: this.#store.now(),
+        claimed_by: null,
+      })
       .where('id', '=', lease.id)
       .execute()
     return false
   }
 
-  /** Makes what a grant holds due to be revoked. */
-  revoke(tx: Tx, grantId: string): Promise<LeaseRow[]> {
+  /** Makes what grants hold due to be revoked: this node is at it first. */
+  revoke(tx: Tx, ...grantIds: readonly string[]): Promise<LeaseRow[]> {
     return tx
       .updateTable('leases')
-      .set({ state: LEASE.revoke.to, next_attempt_at: this.#store.now() })
-      .where('grant_id', '=', grantId)
-      .where('state', 'in', LEASE.revoke.from)
+      .set({
+        state: LEASE.revoke.to,
+        next_attempt_at: this.#store.now(),
+        claimed_by: this.#node,
+      })
+      .where('grant_id', 'in', grantIds)
+      .where(stateOfFound, 'in', LEASE.revoke.from)
       .returningAll()
       .execute()
   }

@@ -1,12 +1,13 @@
 import { type ExpressionBuilder, sql } from 'kysely'
-import { JitError } from '../../lib/errors.ts'
 import type { Receipt } from '../../protocol/grant.ts'
 import type { AuditLog } from '../audit.ts'
+import { noSuchGrant } from '../grant-errors.ts'
 import { GRANTED_STATES, LIVE_GRANT_STATES, WAITING_STATES } from '../grant-state.ts'
 import type { ApprovalRow, GrantRow, LeaseRow, Schema } from '../store/schema.ts'
 import type { Store } from '../store/store.ts'
 import { countedApprovals } from './counted-approvals.ts'
 import { MINT_MARGIN_MS, MINT_WINDOW_MS } from './lease-transitions.ts'
+import { isOpen } from './open-leases.ts'
 import { type LedgerGrant, receiptOf } from './rows.ts'
 
 /** How many ids go into one query. */
@@ -40,9 +41,11 @@ const isCutOff = (eb: ExpressionBuilder<Schema, 'grants' | 'sessions'>) =>
 export class LedgerReader {
   readonly #store: Store
   readonly #audit: AuditLog
+  readonly #node: string
 
-  constructor(parts: { store: Store; audit: AuditLog }) {
+  constructor(parts: { store: Store; audit: AuditLog; node: string }) {
     this.#store = parts.store
+    this.#node = parts.node
     this.#audit = parts.audit
   }
 
@@ -51,7 +54,7 @@ export class LedgerReader {
     const [found] = await this.#withLeases(
       await this.#store.db.selectFrom('grants').selectAll().where('id', '=', id).execute(),
     )
-    if (!found) throw new JitError('not_found', `there is no grant ${id}`)
+    if (!found) throw noSuchGrant(id)
     return found
   }
 
@@ -118,24 +121,26 @@ export class LedgerReader {
     return this.#withLeases(rows)
   }
 
-  /** Active grants whose deadline has passed. */
-  async expired(): Promise<string[]> {
+  /** Active grants whose deadline has passed, the longest past first. */
+  async expired(limit: number): Promise<string[]> {
     const rows = await this.#store.db
       .selectFrom('grants')
       .select('id')
       .where('state', '=', 'active')
       .where('expires_at', '<=', this.#store.now())
+      .orderBy('expires_at')
+      .limit(limit)
       .execute()
     return rows.map((row) => row.id)
   }
 
-  /** Grants that are not over although their session is. */
-  async ofEndedSessions(): Promise<string[]> {
+  /** Grants that are not over although their session is, for at least so many milliseconds. */
+  async ofEndedSessions(endedFor = 0): Promise<string[]> {
     const rows = await this.#store.db
       .selectFrom('grants')
       .innerJoin('sessions', 'sessions.sid', 'grants.sid')
       .select('grants.id')
-      .where('sessions.ended_at', 'is not', null)
+      .where('sessions.ended_at', '<=', this.#store.now() - endedFor)
       .where((eb) =>
         eb.or([
           eb('grants.state', 'in', ['requested', 'active']),
@@ -153,6 +158,23 @@ export class LedgerReader {
       )
       .execute()
     return rows.map((row) => row.id)
+  }
+
+  /**
+   * Grants with a live lease at one of these targets that was begun by then: milliseconds since the epoch.
+   */
+  async begunBy(time: number, targets: readonly string[]): Promise<string[]> {
+    if (targets.length === 0) return []
+    const rows = await this.#store.db
+      .selectFrom('leases')
+      .select('grant_id')
+      .distinct()
+      .where('state', '!=', 'revoked')
+      .where('state', 'in', ['intent', 'active'])
+      .where('mint_by', '<=', time + MINT_WINDOW_MS)
+      .where('target', 'in', targets)
+      .execute()
+    return rows.map((row) => row.grant_id)
   }
 
   /** Grants that wait to become active although nothing of theirs is being minted. */
@@ -178,13 +200,19 @@ export class LedgerReader {
     return rows.map((row) => row.id)
   }
 
-  /** Active grants last decided under other policies, or for a principal that was another then. */
+  /**
+   * Active grants last decided under other policies, or for a principal that was another then, save
+   * those whose connection is at another node: that one decides.
+   */
   decidedOtherwise(version: string): Promise<GrantRow[]> {
     return this.#store.db
       .selectFrom('grants')
       .innerJoin('sessions', 'sessions.sid', 'grants.sid')
       .selectAll('grants')
       .where('grants.state', '=', 'active')
+      .where((eb) =>
+        eb.or([eb('grants.held_by', 'is', null), eb('grants.held_by', '=', this.#node)]),
+      )
       .where((eb) =>
         eb.or([
           eb('grants.policy_version', '!=', version),
@@ -199,7 +227,7 @@ export class LedgerReader {
     const rows = await this.#store.db
       .selectFrom('leases')
       .select('handle')
-      .where('state', '!=', 'revoked')
+      .where(isOpen)
       .where('outcome', 'is', null)
       .execute()
     return rows.map((row) => row.handle)
@@ -211,7 +239,7 @@ export class LedgerReader {
       .selectFrom('leases')
       .select(['target', 'type', 'target_identity'])
       .distinct()
-      .where('state', '!=', 'revoked')
+      .where(isOpen)
       .execute()
   }
 
@@ -227,16 +255,6 @@ export class LedgerReader {
       .where('leases.expires_at', '>', this.#store.now())
       .executeTakeFirst()
     return row !== undefined
-  }
-
-  /** Of all leases with something wrong, for those who watch over it. */
-  async stuck(): Promise<number> {
-    const { count } = await this.#store.db
-      .selectFrom('leases')
-      .select((eb) => eb.fn.countAll<number>().as('count'))
-      .where('problem', 'is not', null)
-      .executeTakeFirstOrThrow()
-    return Number(count)
   }
 
   /**

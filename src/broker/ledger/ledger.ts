@@ -7,6 +7,9 @@ import { GrantLedger } from './grant-ledger.ts'
 import { LeaseLedger } from './lease-ledger.ts'
 import { LeaseTransitions } from './lease-transitions.ts'
 import { LedgerReader } from './ledger-reader.ts'
+import { LineLedger } from './line-ledger.ts'
+import { NodeLedger } from './node-ledger.ts'
+import { QuarantineLedger } from './quarantine-ledger.ts'
 import { RenewalLedger } from './renewal-ledger.ts'
 import { RequestLedger } from './request-ledger.ts'
 import { SandboxLedger } from './sandbox-ledger.ts'
@@ -20,6 +23,9 @@ export interface Ledger {
   readonly renewals: RenewalLedger
   readonly leases: LeaseLedger
   readonly sandboxes: SandboxLedger
+  readonly lines: LineLedger
+  readonly nodes: NodeLedger
+  readonly quarantine: QuarantineLedger
   readonly read: LedgerReader
 }
 
@@ -40,12 +46,18 @@ async function ledgerId(store: Store): Promise<string> {
   return row.value
 }
 
-/** Opens the ledger; its id is drawn when it is first opened. */
+/**
+ * Opens the ledger; its id is drawn when it is first opened.
+ * @param parts.mark of this process, for the names of what it mints
+ */
 export async function openLedger(parts: {
+  mark: string
   store: Store
   audit: AuditLog
   seal: Seal
   outbox: Outbox
+  /** This process, among those over the store. */
+  node: string
 }): Promise<Ledger> {
   const id = await ledgerId(parts.store)
   const leases = new LeaseTransitions({ ...parts, id })
@@ -56,6 +68,9 @@ export async function openLedger(parts: {
     renewals: new RenewalLedger(parts),
     leases: new LeaseLedger(parts),
     sandboxes: new SandboxLedger(parts),
+    lines: new LineLedger(parts),
+    nodes: new NodeLedger(parts),
+    quarantine: new QuarantineLedger(parts),
     read: new LedgerReader(parts),
   }
 }

@@ -13,6 +13,7 @@ import { type LeaseTarget, type Waiting, waitingState } from './decided-request.
 import type { LedgerParts } from './grant-ledger.ts'
 import type { LeaseTransitions } from './lease-transitions.ts'
 import { checkLiveGrants, checkRepeats, checkSession } from './limits.ts'
+import { NOT_HELD } from './line-ledger.ts'
 import { obligationOf, principalOf } from './rows.ts'
 
 /** One person's yes, as it is to be recorded. */
@@ -48,9 +49,11 @@ export class RequestLedger {
   readonly #audit: AuditLog
   readonly #leases: LeaseTransitions
   readonly #outbox: Outbox
+  readonly #node: string
 
   constructor(parts: LedgerParts) {
     this.#store = parts.store
+    this.#node = parts.node
     this.#audit = parts.audit
     this.#leases = parts.leases
     this.#outbox = parts.outbox
@@ -187,6 +190,8 @@ export class RequestLedger {
           principal: JSON.stringify(use.principal),
           policy_version: use.policyVersion,
           attended: 1,
+          held_by: this.#node,
+          grace_until: null,
         }))
         .where('id', '=', grantId)
         .where('state', 'in', GRANT.take.from)
@@ -240,7 +245,7 @@ export class RequestLedger {
     return this.#store.transaction(async (tx) => {
       const row = await tx
         .updateTable('grants')
-        .set({ attended: 0 })
+        .set({ attended: 0, ...NOT_HELD })
         .where('id', '=', grantId)
         .where('state', 'in', WAITING_STATES)
         .returningAll()

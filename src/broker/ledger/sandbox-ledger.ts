@@ -45,9 +45,11 @@ export interface EndedSandbox {
 export class SandboxLedger {
   readonly #store: Store
   readonly #audit: AuditLog
+  readonly #node: string
 
-  constructor(parts: { store: Store; audit: AuditLog }) {
+  constructor(parts: { store: Store; audit: AuditLog; node: string }) {
     this.#store = parts.store
+    this.#node = parts.node
     this.#audit = parts.audit
   }
 
@@ -77,6 +79,8 @@ export class SandboxLedger {
       started_at: this.#store.now(),
       ended_at: null,
       ended_by: null,
+      held_by: this.#node,
+      grace_until: null,
     }
     return this.#store.transaction(async (tx) => {
       await checkSession(tx, sid)
@@ -102,17 +106,18 @@ export class SandboxLedger {
 
   /**
    * Ends a sandbox, once; where its session was delegated for it, that ends too.
+   * @param why `detail`, for the audit log: what it came of; `unheld`: only if its line is at no node
    * @returns whether it was this call
    */
   async end(
     id: string,
     by: Exclude<SandboxEnd, 'session'>,
-    detail: Readonly<Record<string, unknown>> = {},
+    why: { detail?: Readonly<Record<string, unknown>>; unheld?: boolean } = {},
   ): Promise<boolean> {
     const at = this.#store.now()
     const audit = this.#audit
     return this.#store.transaction(async (tx) => {
-      const [row] = await closeSandboxes(tx, { id }, { audit, by, at, detail })
+      const [row] = await closeSandboxes(tx, { id }, { audit, by, at, ...why })
       if (!row) return false
       const session = await tx
         .selectFrom('sessions')
@@ -157,10 +162,16 @@ export class SandboxLedger {
       .execute()
   }
 
-  /** Live ones last decided under other policies, or for a principal that was another then. */
+  /**
+   * Live ones last decided under other policies, or for a principal that was another then, save those
+   * whose line is at another node: that one decides.
+   */
   decidedOtherwise(version: string): Promise<LedgerSandbox[]> {
     return this.#withSession()
       .where('sandboxes.ended_at', 'is', null)
+      .where((eb) =>
+        eb.or([eb('sandboxes.held_by', 'is', null), eb('sandboxes.held_by', '=', this.#node)]),
+      )
       .where((eb) =>
         eb.or([
           eb('sandboxes.policy_version', '!=', version),

@@ -21,6 +21,7 @@ export function eventRoutes(app: App, parts: AppParts): void {
       log.warn('a security event was refused', { err, description })
       return refuse(c, received)
     }
+    c.get('arrival').trusted()
     if (received.kind === 'no-effect') {
       const { issuer, types } = received
       log.info('a security event has no effect here', { issuer, types })

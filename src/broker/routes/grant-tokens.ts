@@ -1,10 +1,12 @@
-import { createLocalJWKSet, errors, jwtVerify } from 'jose'
+import { errors, jwtVerify } from 'jose'
 import * as v from 'valibot'
 import { JitError } from '../../lib/errors.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { App, AppParts } from '../app.ts'
 import type { Fleet } from '../fleet.ts'
+import { readForm } from '../form.ts'
 import { GRANT_TOKEN_TYPE } from '../grant-tokens.ts'
+import { verifyingWith } from '../key-ring.ts'
 
 const Introspection = v.object({ token: v.pipe(v.string(), v.maxLength(8192)) })
 
@@ -20,10 +22,10 @@ function introspector(header: string | undefined, fleet: Fleet) {
 }
 
 /** The issuer of grant tokens: its own discovery document and keys, and introspection (RFC 7662). */
-export function grantTokenRoutes(app: App, { config, keys, ledger, fleet, store }: AppParts): void {
+export function grantTokenRoutes(app: App, parts: AppParts): void {
+  const { config, keys, ledger, fleet, store, grants } = parts
   const issuer = config.grantsIssuer
-  const jwks = { keys: [keys.grant.publicJwk] }
-  const keySet = createLocalJWKSet(jwks)
+  const own = keys.of('grant')
 
   app.get('/grants/.well-known/openid-configuration', (c) =>
     c.json({
@@ -32,26 +34,29 @@ export function grantTokenRoutes(app: App, { config, keys, ledger, fleet, store 
       introspection_endpoint: `${config.url}/grants/introspect`,
       response_types_supported: ['id_token'],
       subject_types_supported: ['public'],
-      id_token_signing_alg_values_supported: [keys.grant.algorithm],
+      id_token_signing_alg_values_supported: [own.algorithm],
       claims_supported: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'grant', 'principal', 'scope'],
     }),
   )
 
-  app.get('/grants/jwks', (c) => c.json(jwks))
+  app.get('/grants/jwks', (c) => c.json({ keys: keys.published('grant') }))
 
   app.post('/grants/introspect', async (c) => {
     const { audience } = introspector(c.req.header('Authorization'), fleet)
-    const form = parse(Introspection, await c.req.parseBody(), { what: 'introspection request' })
+    c.get('arrival').trusted()
+    const form = parse(Introspection, await readForm(c), { what: 'introspection request' })
     c.header('Cache-Control', 'no-store')
     try {
-      const { payload } = await jwtVerify(form.token, keySet, {
+      const { payload } = await jwtVerify(form.token, verifyingWith(own), {
         issuer,
         audience,
         typ: GRANT_TOKEN_TYPE,
-        algorithms: [keys.grant.algorithm],
+        algorithms: [own.algorithm],
         currentDate: new Date(store.now()),
       })
-      if (!(await ledger.read.isActive(payload.jti ?? ''))) return c.json({ active: false })
+      const ended = grants.ender.hasEnded(String(payload.grant))
+      if (ended || !(await ledger.read.isActive(payload.jti ?? '')))
+        return c.json({ active: false })
       return c.json({ active: true, token_type: 'Bearer', ...payload })
     } catch (thrown) {
       if (thrown instanceof errors.JOSEError) return c.json({ active: false })

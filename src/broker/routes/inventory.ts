@@ -5,6 +5,7 @@ import type { Grants } from '../../protocol/grant.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { WhoAmI } from '../../protocol/principal.ts'
 import type { App, AppParts } from '../app.ts'
+import { noSuchGrant } from '../grant-errors.ts'
 import { grantView } from '../ledger/rows.ts'
 import { isOwn, mayAudit, mayDo } from '../permissions.ts'
 import type { Session } from '../sessions.ts'
@@ -20,7 +21,7 @@ export function inventoryRoutes(app: App, parts: AppParts): void {
   const visible = async (session: Session, id: string) => {
     const grant = await ledger.read.grant(id)
     if (mayDo(session, { action: 'view', grant }, parts)) return grant
-    throw new JitError('not_found', `there is no grant ${id}`)
+    throw noSuchGrant(id)
   }
 
   app.get('/v1/whoami', (c) => {

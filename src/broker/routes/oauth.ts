@@ -17,6 +17,7 @@ import type { App, AppParts } from '../app.ts'
 import { authenticate, verifyRequestProof } from '../authenticate.ts'
 import { delegate, renewDelegated } from '../delegation.ts'
 import { PROOF_ALGORITHMS } from '../dpop.ts'
+import { readForm } from '../form.ts'
 import type { Session } from '../sessions.ts'
 
 const TokenRequest = v.object({
@@ -70,27 +71,29 @@ export function oauthRoutes(app: App, parts: AppParts): void {
     }),
   )
 
-  app.get('/jwks', (c) => c.json({ keys: [keys.session.publicJwk, keys.audit.publicJwk] }))
+  app.get('/jwks', (c) =>
+    c.json({ keys: [...keys.published('session'), ...keys.publishedForAudit()] }),
+  )
 
   app.post('/oauth/token', async (c) => {
-    const form = parse(TokenRequest, await c.req.parseBody(), { what: 'token request' })
+    const form = parse(TokenRequest, await readForm(c), { what: 'token request' })
     const session = await sessionFor(form, { proof: c.req.header('DPoP'), parts })
-    const token = await tokenOf(session, parts)
-    c.header('Cache-Control', 'no-store')
-    return c.json(token)
+    c.get('arrival').was(session.principal)
+    return c.json(await tokenOf(session, parts))
   })
 
   // A token that is of no use any more is as good as revoked (RFC 7009 section 2.2).
   app.post('/oauth/revoke', async (c) => {
     const { method, path } = c.req
-    const form = parse(RevocationRequest, await c.req.parseBody(), { what: 'revocation request' })
+    const form = parse(RevocationRequest, await readForm(c), { what: 'revocation request' })
     const authorization = `DPoP ${form.token}`
     try {
       const sender = { method, path, authorization, proof: c.req.header('DPoP') }
       const session = await authenticate(sender, parts)
+      c.get('arrival').of(session.principal)
       await sessions.end(session.sid, 'logout')
       await sandboxes.settle()
-      await grants.endWithSessions()
+      await grants.ender.endWithSessions()
     } catch (thrown) {
       const { code } = JitError.from(thrown)
       if (code !== 'session_ended' && code !== 'token_invalid') throw thrown

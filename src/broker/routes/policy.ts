@@ -3,6 +3,7 @@ import { JitError } from '../../lib/errors.ts'
 import type { Explanation, GrantExplanation } from '../../protocol/explanation.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { App, AppParts } from '../app.ts'
+import { noSuchGrant } from '../grant-errors.ts'
 import type { LedgerGrant } from '../ledger/rows.ts'
 import { mayDo } from '../permissions.ts'
 import { recordedDecisions } from '../recorded-decisions.ts'
@@ -18,7 +19,7 @@ export function policyRoutes(app: App, parts: AppParts): void {
     const id = parse(GrantId, c.req.query('grant'), { what: 'grant' })
     const grant = await ledger.read.grant(id)
     if (!mayDo(c.get('session'), { action: 'view', grant }, parts)) {
-      throw new JitError('not_found', `there is no grant ${id}`)
+      throw noSuchGrant(id)
     }
     const { environment, task } = grant.row
     const today = await explainToday(grant, parts)

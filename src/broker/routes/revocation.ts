@@ -4,6 +4,7 @@ import type { Receipt, Receipts, Withdrawal } from '../../protocol/grant.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { Principal } from '../../protocol/principal.ts'
 import type { App, AppParts } from '../app.ts'
+import { noSuchGrant } from '../grant-errors.ts'
 import { isWaiting, type LedgerGrant, principalOf } from '../ledger/rows.ts'
 import { knownPrincipals, offboard, openGrants, stopAgents } from '../offboarding.ts'
 import { isOwn, mayDo, mayOffboard } from '../permissions.ts'
@@ -33,12 +34,12 @@ export function revocationRoutes(app: App, parts: AppParts): void {
     const id = c.req.param('id')
     const grant = await ledger.read.grant(id)
     if (!mayDo(session, { action: 'view', grant }, parts)) {
-      throw new JitError('not_found', `there is no grant ${id}`)
+      throw noSuchGrant(id)
     }
     if (!mayDo(session, { action: 'revoke', grant }, parts)) {
       throw new JitError('denied', `you may not revoke grant ${id}`)
     }
-    await grants.endAnyway(id, { by: 'revoked', actor: session.principal })
+    await grants.ender.endAnyway(id, { by: 'revoked', actor: session.principal })
     return c.json(isWaiting(grant.row) ? await outcomeOf(id) : await grants.receipt(id))
   })
 
@@ -71,7 +72,7 @@ export function revocationRoutes(app: App, parts: AppParts): void {
     const cut_off = people.filter((whom) => mayOffboard(session, whom, parts)).map(({ id }) => id)
     const gone = await offboard({ principalIds: cut_off, actor }, parts)
     const rest = await revocable(people, session, 'scope' in which)
-    await Promise.all(rest.map(({ row }) => grants.endAnyway(row.id, { by: 'revoked', actor })))
+    await grants.ender.endEach(rest, { by: 'revoked', actor })
     const ids = [...new Set([...gone.grants, ...rest].map(({ row }) => row.id))]
     if ('user' in which && cut_off.length === 0 && ids.length === 0) throw nobody(which.user)
     return c.json(await receiptsOf(ids, { sessions: gone.sessions, cut_off }))

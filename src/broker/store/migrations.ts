@@ -1,5 +1,6 @@
-import type { Kysely } from 'kysely'
+import { type ColumnDefinitionBuilder, type Kysely, sql } from 'kysely'
 import type { Migration, MigrationProvider } from 'kysely/migration'
+import type { Schema } from './schema.ts'
 
 const initial: Migration = {
   async up(db: Kysely<unknown>): Promise<void> {
@@ -249,7 +250,111 @@ async function createNotifications(db: Kysely<unknown>): Promise<void> {
     .execute()
 }
 
+/** Several brokers over one store: who is there, and which of them has what in hand. */
+const nodes: Migration = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await db.schema
+      .createTable('nodes')
+      .addColumn('id', 'text', (c) => c.primaryKey())
+      .addColumn('started_at', 'bigint', (c) => c.notNull())
+      .addColumn('alive_until', 'bigint', (c) => c.notNull())
+      .addColumn('policy_version', 'text', (c) => c.notNull())
+      .execute()
+    for (const table of ['grants', 'sandboxes']) {
+      await db.schema.alterTable(table).addColumn('held_by', 'text').execute()
+      await db.schema.alterTable(table).addColumn('grace_until', 'bigint').execute()
+      await db.schema
+        .createIndex(`${table}_held`)
+        .on(table)
+        .column('held_by')
+        .where('held_by' as never, 'is not', null as never)
+        .execute()
+      await db.schema
+        .createIndex(`${table}_abandoned`)
+        .on(table)
+        .column('grace_until')
+        .where('grace_until' as never, 'is not', null as never)
+        .execute()
+    }
+    await db.schema.alterTable('leases').addColumn('claimed_by', 'text').execute()
+    await db.schema.alterTable('audit').addColumn('node', 'text').execute()
+    // The row that whoever writes has locked.
+    const writer = { key: 'writer', value: '' }
+    await (db as Kysely<Schema>).insertInto('meta').values(writer).execute()
+  },
+}
+
+/** Keys that are changed: several of a purpose, each with its time. */
+const rotation: Migration = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    const column = (name: string, more: (c: ColumnDefinitionBuilder) => ColumnDefinitionBuilder) =>
+      db.schema.alterTable('signing_keys').addColumn(name, 'bigint', more).execute()
+    await column('generation', (c) => c.notNull().defaultTo(1))
+    await column('signs_at', (c) => c.notNull().defaultTo(0))
+    await column('longest', (c) => c.notNull().defaultTo(0))
+    await column('withdrawn_at', (c) => c)
+    await sql`update signing_keys set signs_at = created_at`.execute(db)
+    await db.schema
+      .createIndex('signing_keys_once')
+      .unique()
+      .on('signing_keys')
+      .columns(['purpose', 'generation'])
+      .execute()
+  },
+}
+
+/** What a ledger may have forgotten: who served it until when, and what was found of others. */
+const quarantine: Migration = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await db.schema
+      .createTable('incarnations')
+      .addColumn('mark', 'text', (c) => c.primaryKey())
+      .addColumn('started_at', 'bigint', (c) => c.notNull())
+      .addColumn('alive_at', 'bigint', (c) => c.notNull())
+      .execute()
+    await db.schema
+      .createTable('quarantine')
+      .addColumn('handle', 'text', (c) => c.primaryKey())
+      .addColumn('target', 'text', (c) => c.notNull())
+      .addColumn('target_identity', 'text', (c) => c.notNull())
+      .addColumn('minted_at', 'bigint', (c) => c.notNull())
+      .addColumn('found_at', 'bigint', (c) => c.notNull())
+      .addColumn('forked', 'integer', (c) => c.notNull())
+      .addColumn('deadline', 'bigint')
+      .addColumn('adopted_at', 'bigint')
+      .addColumn('attempts', 'integer', (c) => c.notNull().defaultTo(0))
+      .addColumn('next_attempt_at', 'bigint')
+      .addColumn('problem', 'text')
+      .addColumn('resolved_at', 'bigint')
+      .execute()
+    await db.schema
+      .createIndex('quarantine_open')
+      .on('quarantine')
+      .columns(['next_attempt_at'])
+      .where('resolved_at' as never, 'is', null as never)
+      .execute()
+  },
+}
+
+/** Who has claimed leases is asked for each second. */
+const claims: Migration = {
+  async up(db: Kysely<unknown>): Promise<void> {
+    await db.schema
+      .createIndex('leases_claimed')
+      .on('leases')
+      .column('claimed_by')
+      .where('claimed_by' as never, 'is not', null as never)
+      .execute()
+  },
+}
+
 /** Every step the schema took, oldest first; names never change once released. */
 export const migrations: MigrationProvider = {
-  getMigrations: async () => ({ '2026-11-initial': initial }),
+  getMigrations: async () => ({
+    '2026-11-initial': initial,
+    '2026-11-nodes': nodes,
+    '2026-11-rotation': rotation,
+    '2026-12-quarantine': quarantine,
+    '2026-12-who-claims': claims,
+  }),
 }

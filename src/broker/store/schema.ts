@@ -17,16 +17,68 @@ export interface Schema {
   /** Sign-ins that are not newer open no session for this principal, nor for agents of theirs. */
   cut_offs: { principal_id: string; until: number }
   notifications: NotificationRow
-  audit: { seq: number; at: number; event: string; grant_id: string | null; entry: string }
+  nodes: NodeRow
+  /** Every process that served this ledger: when it began, and the last that is known of it. */
+  incarnations: { mark: string; started_at: number; alive_at: number }
+  quarantine: QuarantineRow
+  audit: AuditRow
+}
+
+/** A broker process over this store. */
+export interface NodeRow {
+  id: string
+  started_at: number
+  /** Until then it is taken for alive. */
+  alive_until: number
+  /** Of the policies that it decides by. */
+  policy_version: string
+}
+
+export interface AuditRow {
+  seq: number
+  at: number
+  event: string
+  grant_id: string | null
+  /** {@link AuditEntry} */
+  entry: string
+  /** Which node wrote it, for the others to tell. */
+  node: string | null
 }
 
 export interface SigningKeyRow {
   kid: string
   purpose: string
-  /** PKCS #8, sealed. */
+  /** Counts the keys of a purpose: two brokers that make the next one make it once. */
+  generation: number
+  /** PKCS #8, sealed; `""` once it signs no more. */
   private_key: string
   public_jwk: string
   created_at: number
+  signs_at: number
+  /** The longest life of what it may have signed, in milliseconds. */
+  longest: number
+  /** When it was said that somebody else may have it. */
+  withdrawn_at: number | null
+}
+
+/** A credential under this ledger's name of which the ledger knows nothing. */
+export interface QuarantineRow {
+  handle: string
+  target: string
+  target_identity: string
+  minted_at: number
+  found_at: number
+  /** Made while a process of this ledger ran that knows nothing of it: another broker has the ledger too. */
+  forked: number
+  /** When the target itself refuses it, where it can tell. */
+  deadline: number | null
+  /** When an operator said that whoever made it is gone. */
+  adopted_at: number | null
+  attempts: number
+  /** When it is to be looked at; absent: when somebody says so. */
+  next_attempt_at: number | null
+  problem: string | null
+  resolved_at: number | null
 }
 
 export interface SessionRow {
@@ -108,6 +160,10 @@ export interface GrantRow {
   claimed_decided: string | null
   ended_by: EndedBy | null
   ended_at: number | null
+  /** The node that its connection is at; null: it has none. */
+  held_by: string | null
+  /** When it ends for want of a connection. */
+  grace_until: number | null
 }
 
 /** One person's yes to one request. */
@@ -144,6 +200,9 @@ export interface SandboxRow {
   started_at: number
   ended_at: number | null
   ended_by: SandboxEnd | null
+  /** As of a grant. */
+  held_by: string | null
+  grace_until: number | null
 }
 
 /** What ended a sandbox: its command, the loss of its line, policy, or its session. */
@@ -190,4 +249,6 @@ export interface LeaseRow {
   outcome: string | null
   /** What is left at the target though the credential is dead. */
   cleanup: string | null
+  /** The node that has its next attempt in hand; null: any may take it. */
+  claimed_by: string | null
 }

@@ -31,7 +31,7 @@ export async function runAcknowledge(
   const { requirePerson } = await import('../agent.ts')
   requirePerson(deps.env, 'acknowledge')
   const { connect } = await import('../connect.ts')
-  const { client } = await connect(deps)
+  const { client } = await connect(deps, { tells: !json })
   const chosen = id ?? (await choose(client, deps))
   if (chosen === undefined) {
     deps.io.note('no broken glass waits for you to look into')

@@ -37,7 +37,8 @@ export async function runApprove(options: ApproveOptions, deps: Deps): Promise<n
   const { requirePerson } = await import('../agent.ts')
   requirePerson(deps.env, 'approve')
   const { connect } = await import('../connect.ts')
-  const connection = await connect(deps)
+  // What is looked for again and again isn't waited for.
+  const connection = await connect(deps, { tells: !json && !watch })
   if (watch) {
     const { watchApprovals } = await import('../approval-watch.ts')
     return watchApprovals({ connection, deps, json })

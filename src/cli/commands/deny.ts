@@ -35,7 +35,7 @@ export async function runDeny(options: DenyOptions, deps: Deps): Promise<number>
   requirePerson(deps.env, 'deny')
   const { connect } = await import('../connect.ts')
   const { chosenRequest, deny } = await import('../approval.ts')
-  const connection = await connect(deps)
+  const connection = await connect(deps, { tells: !json })
   const { client } = connection
   const request = await chosenRequest(id, { client, deps, verb: 'deny' })
   if (!request) {

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { JitError } from '../../lib/errors.ts'
 import { escapeForDisplay } from '../../lib/escape.ts'
+import { debuggerAddress } from '../../lib/own-memory.ts'
 import type { Deps } from '../deps.ts'
 import { inForeground } from '../foreground.ts'
 
@@ -37,12 +38,13 @@ function parsePort(text: string): number {
 /** Serves until it is interrupted. */
 export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
   const { startDevelopment } = await import('../../dev/development.ts')
-  const { failpoints } = await import('../../broker/failpoints.ts')
   const { serve } = await import('../serving.ts')
   const log = await logFor(options, deps)
   // Once the terminal has gone, its streams no longer say that they were one.
   const onTerminal = deps.io.interactive
   deps.interrupted.throwIfAborted()
+  const debugging = debuggerAddress()
+  if (debugging !== undefined) log.warn('a debugger can read every secret', { at: debugging })
   await serve({
     log,
     // With its terminal gone it isn't in the foreground of one.
@@ -53,8 +55,8 @@ export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
         data: options.data === undefined ? undefined : resolve(deps.cwd, options.data),
         postgres: options.postgres,
         clock: deps.clock,
+        env: deps.env,
         log,
-        failpoint: failpoints(deps.env.JIT_BROKER_DANGEROUSLY_DIE_AT),
       }).catch((thrown) => withHint(thrown, options)),
     ready({ broker, issuer }) {
       if (options.json) deps.io.out(JSON.stringify({ broker, issuer }))
@@ -73,14 +75,15 @@ export async function runDev(options: DevOptions, deps: Deps): Promise<number> {
 async function logFor({ json }: DevOptions, { io, env, clock }: Deps) {
   if (json || env.JIT_DEBUG === '1') {
     const { createLog } = await import('../../broker/log.ts')
-    return createLog(io.note, clock.now)
+    return createLog(io.note, { now: clock.now })
   }
   const warn = (message: string, detail: Readonly<Record<string, unknown>> = {}) => {
     const facts = Object.entries(detail).map(([name, value]) => `${name}: ${String(value)}`)
     const text = [message, ...facts].join(', ')
     io.note(`jit: ${io.style.yellow('warning')}: ${escapeForDisplay(text)}`)
   }
-  return { info: () => {}, warn }
+  const nothing = () => {}
+  return { debug: nothing, info: nothing, warn, error: warn }
 }
 
 /** What a person can do about what kept it from starting. */

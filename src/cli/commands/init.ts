@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { JitError } from '../../lib/errors.ts'
 import { escapeForDisplay } from '../../lib/escape.ts'
 import type { Deps } from '../deps.ts'
+import { homePath } from '../home-path.ts'
 import type { NewProfile } from '../init-document.ts'
 import type { Exit } from '../program.ts'
 import { append } from '../repeated-flag.ts'
@@ -46,7 +47,7 @@ export async function runInit(options: InitOptions, deps: Deps): Promise<number>
   const { fileFor, writeProfiles } = await import('../init-file.ts')
   const { claimed, root = deps.cwd } = await readContext(deps.cwd)
   const path = fileFor(root, { force: options.force === true })
-  const { client } = await connect(deps)
+  const { client } = await connect(deps, { tells: !options.json })
   const { repository, branch, commit } = claimed
   const askable = await client.askable({ repository, branch, commit, all: true })
   const suggest = (task: string) => commandsHere(root, task)
@@ -79,7 +80,11 @@ async function offerTrust(
   { root, options, asks }: { root: string; options: InitOptions; asks: boolean },
   deps: Deps,
 ): Promise<boolean> {
-  const question = { message: `trust ${path} as it is now?`, default: true, flag: '--yes' }
+  const question = {
+    message: `trust ${homePath(path, deps.env)} as it is now?`,
+    default: true,
+    flag: '--yes',
+  }
   if (!options.yes && !(asks && (await deps.prompt.confirm(question)))) return false
   const { findProfileFile } = await import('../../context/profile.ts')
   const { trust } = await import('../../context/trust.ts')
@@ -91,7 +96,7 @@ async function offerTrust(
 
 function report(
   said: { path: string; profiles: readonly NewProfile[]; trusted: boolean; json: boolean },
-  { io }: Deps,
+  { io, env }: Deps,
 ): void {
   const { path, profiles, trusted } = said
   const names = profiles.map(({ name }) => name)
@@ -99,7 +104,7 @@ function report(
     io.out(JSON.stringify({ path, profiles: names, trusted }))
     return
   }
-  io.note(`wrote ${escapeForDisplay(path)}${trusted ? ', and trusted it' : ''}`)
+  io.note(`wrote ${homePath(path, env)}${trusted ? ', and trusted it' : ''}`)
   if (!trusted) io.note("  it counts once you have looked at it: 'jit trust'")
   const [first] = profiles
   const example = first?.commands[0]?.replace(/\s*\*.*$/, '') || 'COMMAND'

@@ -87,7 +87,12 @@ async function signInAt(
   const { signInAgain } = await import('../../auth/step-up.ts')
   const { rememberBroker } = await import('../config-edit.ts')
   const { forgetAskable } = await import('../../client/askable.ts')
-  const trusted = await trustedProvider(broker, { yes: options.yes ?? false, deps })
+  const { progressOn } = await import('../progress.ts')
+  const trusted = await trustedProvider(broker, {
+    yes: options.yes ?? false,
+    quiet: options.json ?? false,
+    deps,
+  })
   const provider = agent === undefined ? trusted : forAgent(trusted, agent)
   const keystore = await deps.keystore()
   const demands = demandsOf(options)
@@ -96,7 +101,10 @@ async function signInAt(
   const flow = options.browser ? 'browser' : 'device'
   const opening = { broker, agent, provider, tokens, flow, keystore, clock, signal } as const
   const again = Object.keys(demands).length > 0
-  const session = again ? await signInAgain({ ...opening, paths }) : await openSession(opening)
+  const session = await progressOn(deps, { quiet: options.json }).during(
+    'opening a session',
+    again ? signInAgain({ ...opening, paths }) : openSession(opening),
+  )
   const current = options.broker !== undefined || !deps.env.JIT_BROKER
   forgetAskable(deps.paths)
   await rememberBroker(deps.paths, { url: broker, issuer: provider.issuer, current })

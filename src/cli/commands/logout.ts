@@ -31,7 +31,10 @@ export async function runLogout(options: LogoutOptions, given: Deps): Promise<nu
     if (JitError.from(thrown).code !== 'keystore_failed') throw thrown
     return undefined
   })
-  const ended = stored !== undefined && (await endEverywhere(name, deps))
+  const { progressOn } = await import('../progress.ts')
+  const progress = progressOn(deps, { quiet: options.json })
+  const ending = () => progress.during('ending the session', endEverywhere(name, deps))
+  const ended = stored !== undefined && (await ending())
   await removeSession(keystore, name)
   const { forgetAskable } = await import('../../client/askable.ts')
   forgetAskable(deps.paths)

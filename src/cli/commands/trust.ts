@@ -2,8 +2,8 @@ import type { Command } from 'commander'
 import type { ProfileFile } from '../../context/profile.ts'
 import type { TrustRecord } from '../../context/trust.ts'
 import { JitError } from '../../lib/errors.ts'
-import { escapeForDisplay } from '../../lib/escape.ts'
 import type { Deps } from '../deps.ts'
+import { homePath } from '../home-path.ts'
 import { changesText, profilesText } from '../profile-text.ts'
 import { symbolsFor } from '../symbols.ts'
 
@@ -41,7 +41,8 @@ export async function runTrust(options: TrustOptions, deps: Deps): Promise<numbe
     await confirm(options, deps)
     await store.trust(file, deps.paths)
   }
-  return report(file, { trusted: true, json: options.json === true }, deps)
+  const already = record.kind === 'trusted'
+  return report(file, { trusted: true, already, json: options.json === true }, deps)
 }
 
 async function findHere({ cwd }: Deps): Promise<ProfileFile> {
@@ -56,8 +57,7 @@ async function findHere({ cwd }: Deps): Promise<ProfileFile> {
 
 function show(file: ProfileFile, record: TrustRecord, { io, env }: Deps): void {
   const { between } = symbolsFor(env)
-  const path = escapeForDisplay(file.path)
-  io.note(`${path} asks for:`)
+  io.note(`${homePath(file.path, env)} asks for:`)
   for (const line of profilesText(file, between)) io.note(line)
   if (record.kind !== 'changed') return
   if (!record.then) {
@@ -82,10 +82,13 @@ async function confirm(options: TrustOptions, { prompt }: Deps): Promise<void> {
 
 function report(
   { path, hash }: ProfileFile,
-  { trusted, json }: { trusted: boolean; json: boolean },
-  { io }: Deps,
+  { trusted, already, json }: { trusted: boolean; already?: boolean; json: boolean },
+  { io, env }: Deps,
 ): number {
   if (json) io.out(JSON.stringify({ path, hash, trusted }))
-  else io.note(`${trusted ? 'trusted' : 'no longer trusted'}: ${escapeForDisplay(path)}`)
+  else {
+    const said = already ? 'trusted already' : 'trusted'
+    io.note(`${trusted ? said : 'no longer trusted'}: ${homePath(path, env)}`)
+  }
   return 0
 }

@@ -20,20 +20,22 @@ export function registerWhoami(program: Command, deps: Deps, exit: (code: number
 export async function runWhoami(options: WhoamiOptions, deps: Deps): Promise<number> {
   const { actingAs } = await import('../agent.ts')
   const { connect } = await import('../connect.ts')
-  const { client } = await connect(actingAs(deps, options.agent))
+  const { client } = await connect(actingAs(deps, options.agent), { tells: !options.json })
   const answer = await client.whoami()
   if (options.json) {
     deps.io.out(JSON.stringify(answer))
     return 0
   }
   const { escapeForDisplay } = await import('../../lib/escape.ts')
+  const { untilText } = await import('../receipt-text.ts')
   const { ceilingLines } = await import('../ceiling-text.ts')
-  for (const line of [...describe(answer), ...ceilingLines(answer.ceiling ?? {})])
+  const until = `session ${untilText(answer.session_expires_at, deps.clock.now())}`
+  for (const line of [...describe(answer), until, ...ceilingLines(answer.ceiling ?? {})])
     deps.io.out(escapeForDisplay(line))
   return 0
 }
 
-function describe({ principal, broker, session_expires_at, signed }: WhoAmI): string[] {
+function describe({ principal, broker, signed }: WhoAmI): string[] {
   const { kind, id, name, groups, owner, triggered_by } = principal
   return [
     `${name} (${kind}${owner ? `, for ${owner}` : ''}, ${id})`,
@@ -41,6 +43,5 @@ function describe({ principal, broker, session_expires_at, signed }: WhoAmI): st
     ...(signed?.repository ? [`runs: ${signed.repository}@${signed.branch || signed.commit}`] : []),
     ...(triggered_by ? [`set off by: ${triggered_by}`] : []),
     `broker: ${broker}`,
-    `session until: ${session_expires_at}`,
   ]
 }

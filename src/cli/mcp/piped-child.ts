@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
+import { withCoresAsBefore } from '../../lib/own-memory.ts'
 import type { CommandOutcome } from '../../protocol/lifeline.ts'
 import { type Child, type ChildStart, spawned } from '../../run/child.ts'
 import { forward } from '../../run/masking/forwarding.ts'
@@ -26,7 +27,7 @@ export async function startPiped(piped: Piped): Promise<Child> {
   const [out = 'pipe', err = 'pipe'] = pipes.map(({ sink }) => sink)
   const stdio = [stdin === undefined ? 'ignore' : 'pipe', out, err] as const
   const options = { argv0, env, cwd: directory, stdio: [...stdio], detached: true }
-  const child = spawn(executable, args, options)
+  const child = withCoresAsBefore(() => spawn(executable, args, options))
   for (const pipe of pipes) closeSink(pipe)
   const outcome = new Promise<CommandOutcome>((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))

@@ -78,6 +78,7 @@ export class Running implements Disposable {
       },
       approved: ({ approvals }) =>
         progress(`approved by ${approvals.map(({ approver }) => approver.name).join(', ')}`),
+      lost: ({ message }) => progress(message),
       waited: () => clearInterval(this.#saying),
       withdrawn: () => {},
       granted: (granted) => {
@@ -88,6 +89,7 @@ export class Running implements Disposable {
       renewalRefused: (error, expiresAt) => progress(`ends at ${expiresAt}: ${error.message}`),
       endsSoon: (expiresAt) => progress(`the command is stopped at ${expiresAt}`),
       stopping: () => progress('stopping the command'),
+      releasing: () => {},
       survived: (pids) => progress(`could not end process ${pids.join(', ')}`),
     }
   }

@@ -28,6 +28,11 @@ export class AskObserver {
     this.#tell = tell
   }
 
+  /** Whether anything ever waited. */
+  get any(): boolean {
+    return this.#told.size > 0
+  }
+
   asks(line: object, { argv }: Command): void {
     this.#asking.set(line, { argv, environment: '', task: '' })
   }

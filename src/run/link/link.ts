@@ -7,6 +7,7 @@ import type { Authorizer } from '../../client/authorizer.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { JitError } from '../../lib/errors.ts'
 import type { HttpAnswer } from '../../lib/http.ts'
+import type { Grant } from '../../protocol/grant.ts'
 import { MAX_MESSAGE_BYTES } from '../../protocol/lifeline.ts'
 import { PROBLEM_MEDIA_TYPE } from '../../protocol/problem.ts'
 import type { LeftMarker } from '../marker.ts'
@@ -47,6 +48,8 @@ export interface LinkParts {
 
 /** The one way out of a sandbox to its broker. */
 export interface Link {
+  /** Requests made inside that wait, or that nobody has used. None where the broker can't be asked any more. */
+  undecided(): Promise<readonly Grant[]>
   /** Cuts every connection, and ends what was used through its ports. */
   close(): Promise<void>
 }
@@ -107,6 +110,10 @@ class OpenLink implements Link {
     this.#server.once('error', reject).listen(path, resolve)
     await promise
     this.#server.once('connection', () => rmSync(path, { force: true }))
+  }
+
+  async undecided(): Promise<readonly Grant[]> {
+    return this.#observer.any ? this.#relay.undecided() : []
   }
 
   async close(): Promise<void> {

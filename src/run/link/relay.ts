@@ -16,6 +16,11 @@ const AT_ONCE = 8
 
 const MAX_BODY_BYTES = 64 * 1024
 
+/** States of a request that has come to nothing yet. */
+const UNDECIDED: readonly string[] = ['pending', 'approved']
+/** Milliseconds: the sandbox is over, and its end waits for the answer. */
+const UNDECIDED_WITHIN = 2000
+
 const LIVE: readonly string[] = ['requested', 'pending', 'approved', 'active', 'revoking']
 
 export interface RelayParts {
@@ -72,6 +77,17 @@ export class Relay {
     }
   }
 
+  /** Requests made inside that wait, or that nobody has used. None where the broker doesn't say so. */
+  async undecided(): Promise<readonly Grant[]> {
+    try {
+      const { status, body } = await this.#list(UNDECIDED_WITHIN)
+      if (status !== 200) return []
+      return parseJson(Grants, body, BROKER).grants.filter(({ state }) => UNDECIDED.includes(state))
+    } catch {
+      return []
+    }
+  }
+
   #take(route: Route, body: string): Promise<HttpAnswer> {
     switch (route.kind) {
       case 'whoami':
@@ -115,8 +131,9 @@ export class Relay {
     return answer
   }
 
-  async #list(): Promise<HttpAnswer> {
-    const answer = await this.#forward('GET', '/v1/grants?scope=mine')
+  async #list(timeout?: number): Promise<HttpAnswer> {
+    const within = timeout === undefined ? {} : { timeout }
+    const answer = await this.#forward('GET', '/v1/grants?scope=mine', within)
     if (answer.status !== 200) return answer
     const known = parseJson(Grants, answer.body, BROKER).grants
     const grants = known.filter(({ id }) => this.#parts.grants.has(id))

@@ -60,20 +60,21 @@ export interface Address {
   readonly sslrootcert: string | undefined
 }
 
-/** The administrator's login. */
+/** Who signs in there. */
 export interface Admin extends Address {
   readonly user: string
   readonly password: string
 }
 
 /**
- * Reads the administrator's URL.
+ * Reads a `postgres://` URL with its login.
+ * @param what it is, for whoever has to mend it: `target shop-db: admin`
  * @throws JitError `config_invalid`, without the URL
  */
-export function parseAdminUrl(text: string, target: string): Admin {
+export function parsePostgresUrl(text: string, what: string): Admin {
   const url = URL.parse(text.trim())
   if (url === null || !/^postgres(ql)?:$/.test(url.protocol) || !url.hostname || !url.username) {
-    throw new JitError('config_invalid', `target ${target}: admin is not a PostgreSQL URL`, {
+    throw new JitError('config_invalid', `${what} is not a PostgreSQL URL`, {
       hint: 'it looks like postgres://user:password@host:5432/database?sslmode=verify-full',
     })
   }
@@ -85,16 +86,16 @@ export function parseAdminUrl(text: string, target: string): Admin {
     user,
     password: decodeURIComponent(url.password),
     database: decodeURIComponent(url.pathname.slice(1)) || user,
-    sslmode: sslMode(url.searchParams.get('sslmode'), { host, target }),
+    sslmode: sslMode(url.searchParams.get('sslmode'), { host, what }),
     sslrootcert: url.searchParams.get('sslrootcert') ?? undefined,
   }
 }
 
 /** Unsaid, it is plain on loopback and verified everywhere else. */
-function sslMode(said: string | null, { host, target }: { host: string; target: string }): SslMode {
+function sslMode(said: string | null, { host, what }: { host: string; what: string }): SslMode {
   if (said === null) return isLoopback(host) ? 'disable' : 'verify-full'
   if (SSL_MODES.includes(said)) return said as SslMode
-  throw new JitError('config_invalid', `target ${target}: sslmode '${said}' is not supported`, {
+  throw new JitError('config_invalid', `${what}: sslmode '${said}' is not supported`, {
     hint: `use one of ${SSL_MODES.join(', ')}`,
   })
 }

@@ -43,7 +43,7 @@ export class Refusal extends JitError {
   }
 }
 
-/** One administrator's login at one server: a few kept connections, and the only user of the driver. */
+/** One administrator's login at one server: a few kept connections. */
 export class Connection {
   readonly #target: string
   readonly #admin: Admin
@@ -61,11 +61,15 @@ export class Connection {
   async run(sql: string, signal: AbortSignal): Promise<readonly Row[]> {
     const client = await this.#guard(this.#borrow(signal))
     let broken = true
+    // The query says so too; unheard, it would end the process.
+    const lost = () => {}
+    client.on('error', lost)
     try {
       const rows = await this.#guard(query(client, { sql, signal }))
       broken = false
       return rows
     } finally {
+      client.off('error', lost)
       client.release(broken)
     }
   }
@@ -118,10 +122,8 @@ export class Connection {
   }
 
   #settings(): pg.ClientConfig {
-    const { host, port, user, password, database } = this.#admin
     return {
-      ...{ host, port, user, password, database },
-      ssl: tlsOptions(this.#admin),
+      ...loginSettings(this.#admin),
       application_name: 'jit',
       connectionTimeoutMillis: CONNECT_TIMEOUT,
       options: Object.entries(SETTINGS)
@@ -137,6 +139,12 @@ export class Connection {
       throw asJitError(error, this.#target)
     }
   }
+}
+
+/** A login as the driver takes it. */
+export function loginSettings(admin: Admin): pg.ClientConfig {
+  const { host, port, user, password, database } = admin
+  return { host, port, user, password, database, ssl: tlsOptions(admin) }
 }
 
 function tlsOptions({ sslmode, sslrootcert }: Address): ConnectionOptions | false {

@@ -36,6 +36,16 @@ export function mintSql(role: RoleToMake, facts: Facts): string {
   ].join('\n')
 }
 
+/** Makes a lease's role and drops it, all in a transaction that is rolled back: nobody else ever sees it. */
+export function rehearsalSql(role: RoleToMake, facts: Facts): string {
+  return [
+    'BEGIN;',
+    mintSql(role, facts),
+    `DROP ROLE ${identifier(role.handle)};`,
+    'ROLLBACK;',
+  ].join('\n')
+}
+
 /** The clock is read after the lock: whoever holds it next knows that a later mint is refused. */
 function guard({ mintBy, task }: RoleToMake): string {
   return block(`

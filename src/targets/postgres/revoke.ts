@@ -9,8 +9,9 @@ import {
   freeLockSql,
   readClosed,
   roleSql,
+  stripSql,
 } from './closing.ts'
-import { type Connection, Refusal, type Run } from './connection.ts'
+import { type Connection, Refusal, type Row, type Run } from './connection.ts'
 import { clearLeftovers } from './leftovers.ts'
 import { ownerFromComment } from './mint.ts'
 import { rollBackPrepared } from './prepared.ts'
@@ -20,8 +21,8 @@ import { endSessions, terminateSql } from './sessions.ts'
 /** Past `mintBy` by this much (milliseconds), a role that isn't there won't come any more. */
 const SETTLING_MARGIN = 2_000
 
-const CLOSE_ATTEMPTS = 4
-/** Closing takes a few milliseconds: after this many, somebody is in the way. */
+const ATTEMPTS = 4
+/** A step takes a few milliseconds: after this many, somebody is in the way. */
 const HELD_UP_AFTER = 300
 
 interface Revoking {
@@ -32,44 +33,50 @@ interface Revoking {
   readonly run: Run
 }
 
-/** Undoes a lease, in the order that leaves no way back: close, end sessions, clear away, drop. */
+/**
+ * Undoes a lease, in the order that leaves no way back: close, and drop what can be dropped at once; else take its
+ * rights, end sessions, clear away, drop.
+ */
 export async function revokeRole(revoking: Omit<Revoking, 'run'>): Promise<RevocationOutcome> {
-  const { connection, signal } = revoking
+  const { connection, lease, signal } = revoking
   const work: Revoking = { ...revoking, run: (sql) => connection.run(sql, signal) }
-  const closed = await close(work)
+  const closed = readClosed(await unhindered(work, closeSql(lease.handle, knownOids(lease))))
   const oids = roleOids(work.lease, closed)
   if (closed.oid === null) return absent(work, { closed, oids })
-  if (await dropped(work, oids)) return { kind: 'revoked' }
-  const sessions = await endSessions(work.run, oids, signal)
+  if (await dropped(work, oids)) return outcomeOf(ended(closed.ended.length))
+  await unhindered(work, stripSql(lease.handle, work.facts))
+  const sessions = await endSessions(work.run, { oids, told: closed.ended }, signal)
   return finish(work, { oid: closed.oid, comment: closed.comment, sessions })
 }
 
 // What a lease can make us run into: a lock (55P03), a changed row (XX000, 40001), a deadlock, too many locks.
 const HELD_UP = new Set(['55P03', 'XX000', '40001', '40P01', '53200'])
 
-async function close(work: Revoking): Promise<Closed> {
+const isHeldUp = (error: unknown) => error instanceof Refusal && HELD_UP.has(error.sqlState)
+
+/** Runs a step that a lease may be in the way of, and clears that away. */
+async function unhindered(work: Revoking, sql: string): Promise<readonly Row[]> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await closeOnce(work)
+      return await runOnce(work, sql)
     } catch (error) {
-      const again = error instanceof Refusal && HELD_UP.has(error.sqlState)
-      if (!again || attempt === CLOSE_ATTEMPTS) throw error
+      if (!isHeldUp(error) || attempt === ATTEMPTS) throw error
       await clearWay(work)
     }
   }
 }
 
 /** Whoever holds it up is ended while it waits, so that it is the next in the queue. */
-async function closeOnce(work: Revoking): Promise<Closed> {
-  const closing = work.run(closeSql(work.lease.handle, work.facts))
+async function runOnce(work: Revoking, sql: string): Promise<readonly Row[]> {
+  const running = work.run(sql)
   const done = new AbortController()
-  const settled = closing.then(
+  const settled = running.then(
     () => done.abort(),
     () => done.abort(),
   )
   const held = wait(HELD_UP_AFTER, true, { signal: done.signal }).catch(() => false)
   if (await held) await Promise.all([clearWay(work), settled])
-  return readClosed(await closing)
+  return running
 }
 
 /** A lease may hold its own row or its lock, in a session or in a prepared transaction. */
@@ -82,16 +89,26 @@ async function clearWay(work: Revoking): Promise<void> {
   if (oid !== null) await rollBackPrepared(cleaningOf(work, { oid, comment, sessions: 0 }))
 }
 
+/** The OID that the ledger knows of a lease's role. */
+export function knownOids({ externalId }: LeaseToRevoke): number[] {
+  return externalId !== undefined && /^\d{1,10}$/.test(externalId) ? [Number(externalId)] : []
+}
+
 /** The role by its name, and the one the ledger knows: they differ when somebody dropped it behind our back. */
-function roleOids({ externalId }: LeaseToRevoke, { oid }: Closed): number[] {
-  const known =
-    externalId !== undefined && /^\d{1,10}$/.test(externalId) ? [Number(externalId)] : []
+function roleOids(lease: LeaseToRevoke, { oid }: Closed): number[] {
+  const known = knownOids(lease)
   return [...new Set(oid === null ? known : [oid, ...known])]
 }
 
+/** Whether there was nothing in the way of dropping it. */
 async function dropped({ lease, run }: Revoking, oids: readonly number[]): Promise<boolean> {
-  const [row] = await run(dropIfIdleSql(lease.handle, oids))
-  return row?.gone === true
+  try {
+    const [row] = await run(dropIfIdleSql(lease.handle, oids))
+    return row?.gone === true
+  } catch (error) {
+    if (isHeldUp(error)) return false
+    throw error
+  }
 }
 
 async function absent(
@@ -100,7 +117,8 @@ async function absent(
 ): Promise<RevocationOutcome> {
   const mayCome = !lease.confirmed && closed.now <= lease.mintBy + SETTLING_MARGIN
   if (mayCome) return { kind: 'unsettled' }
-  const sessions = oids.length > 0 ? await endSessions(run, oids, signal) : 0
+  const looked = { oids, told: closed.ended }
+  const sessions = oids.length > 0 ? await endSessions(run, looked, signal) : 0
   return { kind: 'revoked', detail: ['the role was already gone', ...ended(sessions)].join(', ') }
 }
 
@@ -117,11 +135,6 @@ interface Closing {
 /** No login, membership or session is left: what fails from here on is cleaning. */
 async function finish(work: Revoking, closing: Closing): Promise<RevocationOutcome> {
   const details = ended(closing.sessions)
-  const outcome = (cleanup?: string): RevocationOutcome => ({
-    kind: 'revoked',
-    ...(details.length > 0 ? { detail: details.join(', ') } : {}),
-    ...(cleanup === undefined ? {} : { cleanup }),
-  })
   try {
     const cleaning = cleaningOf(work, closing)
     const { count, kept } = await rollBackPrepared(cleaning)
@@ -129,10 +142,18 @@ async function finish(work: Revoking, closing: Closing): Promise<RevocationOutco
     if (kept.length > 0) details.push(`prepared as ${cleaning.owner}, perhaps by another: ${kept}`)
     await clearLeftovers(cleaning)
     await work.run(`DROP ROLE "${work.lease.handle}"`)
-    return outcome()
+    return outcomeOf(details)
   } catch (error) {
     if (work.signal.aborted) throw error
-    return outcome(JitError.from(error).message)
+    return outcomeOf(details, JitError.from(error).message)
+  }
+}
+
+function outcomeOf(details: readonly string[], cleanup?: string): RevocationOutcome {
+  return {
+    kind: 'revoked',
+    ...(details.length > 0 ? { detail: details.join(', ') } : {}),
+    ...(cleanup === undefined ? {} : { cleanup }),
   }
 }
 

@@ -112,3 +112,10 @@ export function handlesQuery(prefix: string): string {
   return `SELECT rolname FROM pg_roles WHERE starts_with(rolname, ${literal(prefix)})
     AND rolname ~ '^j[a-z0-9]{31}$' ORDER BY rolname`
 }
+
+/** When a handle's role may sign in no more, in milliseconds since the epoch, and whether that is past. */
+export function deadlineQuery(handle: string): string {
+  return `SELECT floor(extract(epoch FROM rolvaliduntil) * 1000)::bigint AS at,
+      rolvaliduntil <= clock_timestamp() AS passed
+    FROM pg_roles WHERE rolname = ${literal(handle)} AND isfinite(rolvaliduntil)`
+}

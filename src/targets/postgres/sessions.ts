@@ -46,16 +46,17 @@ async function look(run: Run, oids: readonly number[]): Promise<Sight> {
 /**
  * Ends every session of these roles, by OID: a session that did SET ROLE, or whose role is gone, has no name to be
  * found by. The roles must be closed to new sessions already.
+ * @param told sessions that were told to end before
  * @returns how many were ended
  * @throws JitError `target_refused` when some stay for 8 s
  */
 export async function endSessions(
   run: Run,
-  oids: readonly number[],
+  { oids, told }: { oids: readonly number[]; told: readonly number[] },
   signal: AbortSignal,
 ): Promise<number> {
   const began = performance.now()
-  const ended = new Set<number>()
+  const ended = new Set(told)
   let suspects: string[] | undefined
   for (let clean = 0, pause = FIRST_PAUSE; clean < 2; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
     const sight = await look(run, oids)

@@ -16,10 +16,15 @@ describe('a good file', () => {
       grantsIssuer: 'https://jit.acme.dev/grants',
       listen: { host: '127.0.0.1', port: 7420 },
       store: { kind: 'sqlite', path: '/var/lib/jit/jit.db' },
-      sealKey: { reference: 'file:/var/lib/jit/seal.key', generate: true },
+      sealKey: { references: ['file:/var/lib/jit/seal.key'], generate: true },
       policies: '/etc/jit/policies',
       tasks: ['plan', 'deploy', 'migrate'],
-      limits: { grantsPerPrincipal: 20, agentWaiting: 5, agentAsks: 20, agentCooldown: 300 },
+      trustedProxies: [],
+      limits: {
+        ...{ grantsPerPrincipal: 20, agentWaiting: 5, agentAsks: 20, agentCooldown: 300 },
+        ...{ requestsPerPrincipal: 3000, requestsPerAddress: 1200 },
+        ...{ connections: 5000, connectionsPerAddress: 1000 },
+      },
       lifeline: { grace: 10, suspendGrace: 600 },
       session: { tokenTtl: 900, idle: 1800, maxAge: 43_200 },
     })
@@ -85,9 +90,34 @@ describe('each mistake is one error with file, line, path and what was expected'
       'broker.yaml:1: store: expected a value: this key is required',
     ],
     [
-      'a store of a later version',
-      sampleWith('sqlite:/var/lib/jit/jit.db', 'postgres://db/jit'),
-      'broker.yaml:3: store: expected sqlite:PATH',
+      'a store of another kind',
+      sampleWith('sqlite:/var/lib/jit/jit.db', 'mysql://db/jit'),
+      'broker.yaml:3: store: expected sqlite:PATH, or postgres: env:NAME, file:PATH, or a URL without a password',
+    ],
+    [
+      'a password in the store',
+      sampleWith('sqlite:/var/lib/jit/jit.db', 'postgres://jit:canary@db/jit'),
+      'broker.yaml:3: store: expected a reference, never the secret itself',
+    ],
+    [
+      'a PostgreSQL store without a seal key',
+      sampleWith('sqlite:/var/lib/jit/jit.db', 'env:JIT_STORE_URL'),
+      'broker.yaml:1: seal_key: expected one: all nodes over a PostgreSQL have the same',
+    ],
+    [
+      'metrics nowhere',
+      `${SAMPLE}metrics: {}\n`,
+      'broker.yaml:26: metrics: expected listen, token or both',
+    ],
+    [
+      'metrics for anybody beyond this machine',
+      `${SAMPLE}tls: { cert: a, key: b }\nmetrics: { listen: 0.0.0.0:9464 }\n`,
+      'broker.yaml:27: metrics.listen: expected a loopback address, or a token: beside it',
+    ],
+    [
+      'a token of metrics for all to read',
+      `${SAMPLE}metrics: { listen: 0.0.0.0:9464, token: env:T }\n`,
+      'broker.yaml:26: metrics.listen: expected a loopback address, or tls: { cert, key }',
     ],
     [
       'a bad duration',
@@ -118,6 +148,19 @@ describe('each mistake is one error with file, line, path and what was expected'
       'an authentication context that would be two',
       sampleWith('approvers: [platform-oncall]', "approvers: []\nacr: ['urn:a urn:b']"),
       'broker.yaml:11: acr.0: expected an authentication context: no spaces, quotes or backslashes',
+    ],
+    [
+      'everybody as a trusted proxy',
+      sampleWith(
+        'url: https://jit.acme.dev',
+        'url: https://jit.acme.dev\ntrusted_proxies: [0.0.0.0/0]',
+      ),
+      'broker.yaml:2: trusted_proxies.0: expected the address of a proxy, or its network as 10.0.0.0/8, and not everybody',
+    ],
+    [
+      'more connections from one address than in all',
+      `${SAMPLE}limits: { connections: 10, connections_per_address: 11 }\n`,
+      'broker.yaml:26: limits.connections_per_address: expected at most limits.connections',
     ],
     [
       'an approver who is no group',
@@ -217,7 +260,7 @@ describe('each mistake is one error with file, line, path and what was expected'
     }
     const { message } = refusal(`${SAMPLE}seal_key: hunter2hunter2\n`)
     expect(message).toBe(
-      'broker.yaml:26: seal_key: expected a reference, env:NAME or file:PATH, never the value itself',
+      'broker.yaml:26: seal_key: expected a reference, env:NAME or file:PATH, never the value itself; or a list of them, the newest first',
     )
   })
 
@@ -247,7 +290,7 @@ test('a file that cannot be read is a mistake of the configuration', async () =>
     })
     await writeFile(join(directory, 'broker.yaml'), SAMPLE.replace('/var/lib/jit/', './data/'))
     const config = await loadConfig(join(directory, 'broker.yaml'), kinds)
-    expect(config.store.path).toBe(join(directory, 'data', 'jit.db'))
+    expect(config.store).toEqual({ kind: 'sqlite', path: join(directory, 'data', 'jit.db') })
   } finally {
     await rm(directory, { recursive: true })
   }

@@ -2,9 +2,12 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { Kysely, SqliteDialect } from 'kysely'
+import { Migrator } from 'kysely/migration'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { takeOnce } from '../../../src/broker/replay.ts'
-import { openSqliteStore } from '../../../src/broker/store/sqlite.ts'
+import { migrations } from '../../../src/broker/store/migrations.ts'
+import { adapt, openSqliteStore } from '../../../src/broker/store/sqlite.ts'
 import type { Store } from '../../../src/broker/store/store.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 
@@ -22,7 +25,9 @@ afterEach(async () => {
 })
 
 const keys = async () =>
-  (await store.db.selectFrom('meta').select('key').orderBy('key').execute()).map(({ key }) => key)
+  (await store.db.selectFrom('meta').select('key').orderBy('key').execute())
+    .map(({ key }) => key)
+    .filter((key) => key !== 'writer')
 const put = (key: string) =>
   store.transaction(async (tx) => {
     await tx.insertInto('meta').values({ key, value: '' }).execute()
@@ -54,7 +59,7 @@ test('a transaction that fails leaves nothing, and spoils none that came with it
 test('what was said to be done is there for another who opens the file', async () => {
   await put('durable')
   const other = new DatabaseSync(join(directory, 'ledger.db'), { readOnly: true })
-  expect(other.prepare('SELECT key FROM meta').all()).toEqual([{ key: 'durable' }])
+  expect(other.prepare("SELECT key FROM meta WHERE key = 'durable'").all()).toHaveLength(1)
   other.close()
 })
 
@@ -79,4 +84,34 @@ test('a file that is no database is refused, and not touched', async () => {
   writeFileSync(path, 'this is no database at all, but a text of some length\n'.repeat(50))
   await expect(openSqliteStore(path, systemClock)).rejects.toMatchObject({ code: 'store_failed' })
   expect(readFileSync(path, 'utf8')).toMatch(/^this is no database/)
+})
+
+test('a store from before there were nodes is taken on with what it holds', async () => {
+  const path = join(directory, 'older.db')
+  const older = new DatabaseSync(path)
+  const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database: adapt(older) }) })
+  const { error } = await new Migrator({ db, provider: migrations }).migrateTo('2026-11-initial')
+  expect(error).toBeUndefined()
+  older.exec(`
+    PRAGMA foreign_keys = OFF;
+    INSERT INTO meta VALUES ('ledger_id', 'abcde');
+    INSERT INTO sandboxes VALUES ('b_1', 's_1', '{}', 'p', '{}', '[]', '[]', 'v', 1, NULL, NULL);
+  `)
+  await db.destroy()
+  const migrated = await openSqliteStore(path, systemClock)
+  const [row] = await migrated.db.selectFrom('sandboxes').selectAll().execute()
+  expect(row).toMatchObject({ id: 'b_1', held_by: null, grace_until: null })
+  await migrated.close()
+})
+
+test('one that a newer version opened is refused, with that reason', async () => {
+  const path = join(directory, 'newer.db')
+  const newer = await openSqliteStore(path, systemClock)
+  await newer.close()
+  const database = new DatabaseSync(path)
+  database.exec("INSERT INTO kysely_migration VALUES ('2999-01-later', '2999-01-01')")
+  database.close()
+  await expect(openSqliteStore(path, systemClock)).rejects.toMatchObject({
+    ...{ code: 'store_failed', hint: 'it was opened by a newer version of jit: run that one' },
+  })
 })

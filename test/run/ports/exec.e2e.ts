@@ -74,7 +74,7 @@ test('the ports go with the grant: what is left of the command gets in no more',
   child.stdout?.on('data', (chunk) => {
     said += chunk
   })
-  await expect.poll(() => said, { timeout: 10_000 }).toContain('DATABASE_URL=')
+  await expect.poll(() => said).toContain('DATABASE_URL=')
   const url = /^DATABASE_URL=(.*)$/m.exec(said)?.[1] ?? ''
   await using before = new Database(url)
   expect(await before.query('SELECT 1 AS one')).toEqual([{ one: 1 }])

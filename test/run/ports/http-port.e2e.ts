@@ -169,7 +169,7 @@ describe('a plain API on loopback', () => {
     const started = performance.now()
     await ports.end('l1')
     expect((await waiting).code).not.toBe(0)
-    expect(performance.now() - started).toBeLessThan(1000)
+    expect(performance.now() - started).toBeLessThan(15_000)
     const { stdout } = await curl(env, ...withToken(env), '--write-out', '%{http_code}', api.url())
     expect(stdout).toMatch(/403$/)
     expect(api.seen).toHaveLength(1)

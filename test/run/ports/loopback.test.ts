@@ -8,7 +8,7 @@ import { runProgram } from './programs.ts'
 /** Says "in" to whoever gets in. */
 const greet = (socket: Socket) => socket.end('in')
 const SETPRIV = '/usr/bin/setpriv'
-const canBeAnother = process.getuid?.() === 0 && existsSync(SETPRIV)
+const canBeAnother = (process.getuid?.() === 0 && existsSync(SETPRIV)) || process.env.CI
 
 test('lets this user in', async () => {
   const listener = await listenOnLoopback(greet)

@@ -188,13 +188,13 @@ describe('upstream', () => {
   test('is connected to a hundred times at a time for a lease at the most', async () => {
     const sockets = Array.from({ length: 100 }, () => connect(listener.port, '127.0.0.1'))
     for (const socket of sockets) socket.on('error', () => {}).write(startup())
-    await expect.poll(() => upstream.connections.size, { timeout: 10_000 }).toBe(100)
+    await expect.poll(() => upstream.connections.size).toBe(100)
     expect(await said(startup())).toContain('53300')
     const other = connect(listener.port, '127.0.0.1')
     other.write(startup(open('l2')))
     await expect.poll(() => upstream.connections.size).toBe(101)
     for (const socket of [...sockets, other]) socket.destroy()
-    await expect.poll(() => upstream.connections.size, { timeout: 10_000 }).toBe(0)
+    await expect.poll(() => upstream.connections.size).toBe(0)
   })
 
   test('that closes has its last bytes read, and its client let go', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Ports } from '../../../src/run/ports/ports.ts'
 import { sandboxPorts } from '../../../src/run/ports/sandbox-ports.ts'
-import { MISSING, SKIPPED } from '../../sandbox/missing.ts'
+import { absent, needsSandbox, SANDBOX } from '../../absent.ts'
 import { results, setStage, supervise } from '../../sandbox/stage.ts'
 import { Api, issueCertificate, trust } from './api.ts'
 import { tokenCredential } from './credentials.ts'
@@ -14,7 +14,7 @@ const FETCH = `
   const response = await fetch(process.env.API_URL + "/node", { headers })
   console.log(response.status)`
 
-describe.skipIf(SKIPPED)(`needs a sandbox (missing: ${MISSING.join(', ') || 'none'})`, () => {
+describe.skipIf(absent(...SANDBOX))(needsSandbox, () => {
   let trusted: Disposable
   let api: Api
   let other: Api

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
 import { Upstream } from '../../../src/protocol/delivery.ts'
-import { parseAdminUrl } from '../../../src/targets/postgres/config.ts'
+import { parsePostgresUrl } from '../../../src/targets/postgres/config.ts'
 import { proxiedCredential } from '../../../src/targets/postgres/proxied.ts'
 
 const LOGIN = { user: 'j_lease', password: 'canary', target: 'shop-db' }
@@ -13,7 +13,7 @@ const file = join(folder, 'ca.pem')
 
 const credentialAt = (query: string) =>
   proxiedCredential(
-    parseAdminUrl(`postgres://admin:root@db.test:6432/shop${query}`, 'shop-db'),
+    parsePostgresUrl(`postgres://admin:root@db.test:6432/shop${query}`, 'target shop-db: admin'),
     LOGIN,
   )
 

@@ -60,7 +60,7 @@ async function explainGrant(
     throw new JitError('usage', 'a grant, a case and a request by flags exclude each other')
   }
   const { connect } = await import('../../connect.ts')
-  const { client } = await connect(deps)
+  const { client } = await connect(deps, { tells: !options.json })
   const explanation = await client.explain(id)
   if (options.json) deps.io.out(JSON.stringify(explanation))
   else print(grantExplanationLines(explanation), deps)
