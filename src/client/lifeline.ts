@@ -13,6 +13,8 @@ import { type Line, type LineTarget, openLine } from './line.ts'
 
 /** Why a grant is over although nobody here gave it back. */
 export type Ending =
+  /** Its time is over, by the broker's clock or by the one here, whichever saw it first. */
+  | { readonly kind: 'deadline' }
   | { readonly kind: 'revoked'; readonly endedBy: EndedBy; readonly reason: string }
   /** The broker won't have the lifeline back. */
   | { readonly kind: 'refused'; readonly error: JitError }
@@ -191,10 +193,10 @@ export class Lifeline {
     else if (message.type === 'renewed') this.held.renewed(message.expires_at)
     else if (message.type === 'problem') this.#refuse(problemError(message.problem))
     else if (message.type === 'revoked') {
-      this.#end({ kind: 'revoked', endedBy: message.ended_by, reason: message.reason })
+      this.#end(endingBy(message.ended_by, message.reason))
     } else if (message.type === 'released') {
       this.#settle({ kind: 'released', receipt: message.receipt })
-      this.#end({ kind: 'revoked', endedBy: message.receipt.ended_by, reason: '' })
+      this.#end(endingBy(message.receipt.ended_by, ''))
     }
   }
 
@@ -290,4 +292,8 @@ export class Lifeline {
     if (grant === undefined || !this.#outcome) return
     await this.#line?.send({ type: 'release', grant, outcome: this.#outcome })
   }
+}
+
+function endingBy(endedBy: EndedBy, reason: string): Ending {
+  return endedBy === 'ttl' ? { kind: 'deadline' } : { kind: 'revoked', endedBy, reason }
 }

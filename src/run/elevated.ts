@@ -23,7 +23,7 @@ const RECEIPT_WITHIN = 5000
 const STOP_GRACE = 5000
 
 /** Why the child was stopped before its time. */
-export type Stopped = Ending | { readonly kind: 'deadline' } | { readonly kind: 'cancelled' }
+export type Stopped = Ending | { readonly kind: 'cancelled' }
 
 /** A command that isn't in this process's place: with streams of its own, and no signals passed on to it. */
 export interface Apart {

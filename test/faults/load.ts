@@ -59,7 +59,8 @@ async function hold(
   await wait(milliseconds)
   await meanwhile?.()
   const { ending } = holding
-  if (ending) return ending.kind === 'revoked' ? ending.endedBy : ending.error.code
+  if (ending?.kind === 'refused') return ending.error.code
+  if (ending) return ending.kind === 'revoked' ? ending.endedBy : 'ttl'
   const receipt = await holding.release()
   if (typeof receipt === 'string') throw new JitError('broker_unreachable', receipt)
   return undefined

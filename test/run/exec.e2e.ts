@@ -289,6 +289,17 @@ describe('the end', () => {
     expect(signal).toBe('SIGTERM')
     expect(stderr).toContain("the grant's time is over: stopping the command")
   })
+
+  test('it is told the same when the broker saw it first', async () => {
+    const child = home.start([...ASK, '--', 'sleep', '60'])
+    const done = ended(child)
+    await broker.waitFor('received')
+    broker.revoke('ttl', 'its time is over')
+    const { signal, stderr } = await done
+    expect(signal).toBe('SIGTERM')
+    expect(stderr).toContain("the grant's time is over: stopping the command")
+    expect(stderr).not.toContain('the broker ended')
+  })
 })
 
 describe('a lost lifeline', () => {
