@@ -41,6 +41,7 @@ export default defineConfig({
           include: ['test/**/*.e2e.ts'],
           environment: 'node',
           expect,
+          isolate: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

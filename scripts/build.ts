@@ -106,9 +106,8 @@ const shared = {
   format: 'esm',
   platform: 'node',
   target: 'node22.22',
-  // These stay packages: they load their own files (Cedar's WebAssembly, the provider's views) or
-  // native code (keytar).
-  external: ['@cedar-policy/cedar-wasm', 'keytar', 'oidc-provider', 'pg', 'kysely', RUNTIME],
+  // These stay packages: they load their own files (Cedar's WebAssembly) or native code (keytar).
+  external: ['@cedar-policy/cedar-wasm', 'keytar', RUNTIME],
   minifySyntax: true,
   minifyWhitespace: true,
   sourcemap: false,
@@ -140,6 +139,8 @@ const server = await build({
   })),
   outdir: 'dist/server',
   splitting: true,
+  // The provider stores its models by the name of their class.
+  keepNames: true,
   plugins: [apart('..'), lazyBuiltins],
 })
 

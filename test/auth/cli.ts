@@ -4,9 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-
-const MAIN = new URL('../../src/main.ts', import.meta.url).href
-const RUN = `import(${JSON.stringify(MAIN)}).then((m) => m.main(process.argv.slice(1)))`
+import { COMPILED, JIT } from '../run/home.ts'
 
 /** A machine of its own for one user: an empty home, no terminal, the file keystore. */
 export class Machine implements AsyncDisposable {
@@ -19,12 +17,12 @@ export class Machine implements AsyncDisposable {
 
   private constructor(home: string, env: Record<string, string>) {
     this.home = home
-    this.env = { PATH: process.env.PATH ?? '', HOME: home, JIT_KEYSTORE: 'file', ...env }
+    this.env = { PATH: process.env.PATH ?? '', HOME: home, JIT_KEYSTORE: 'file', ...COMPILED, ...env }
   }
 
   /** Starts `jit`; its answers come line by line. */
   start(...args: string[]): Run {
-    const child = spawn(process.execPath, ['-e', RUN, '--', ...args], {
+    const child = spawn(process.execPath, [JIT, ...args], {
       env: this.env,
       cwd: this.home,
       stdio: ['ignore', 'pipe', 'pipe'],

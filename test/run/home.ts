@@ -12,7 +12,7 @@ import { pathsFrom } from '../../src/lib/paths.ts'
 export const JIT = resolve(import.meta.dirname, '../../bin/jit.js')
 
 /** Code that is compiled once for all homes: each would start with none. */
-const COMPILED = { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? '' }
+export const COMPILED = { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? '' }
 
 export interface Ended {
   readonly code: number | null

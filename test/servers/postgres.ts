@@ -2,7 +2,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync } from 'node:fs'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -54,9 +54,8 @@ export async function startPostgres(options: Options = {}): Promise<PostgresServ
     options.dir === undefined ? await mkdtemp(join(tmpdir(), 'jit-postgres-')) : undefined
   const dir = options.dir ?? made ?? ''
   try {
-    const password = randomBytes(18).toString('base64url')
     const binaries = await findBinaries(options.binaries)
-    await initialise({ dir, password, initdb: binaries.initdb })
+    const password = (await copiedCluster(dir, options)) ?? (await initialise(dir, binaries.initdb))
     return await serve({ ...options, dir, password, postgres: binaries.postgres, made })
   } catch (error) {
     if (made) await rm(made, { recursive: true, force: true })
@@ -86,13 +85,30 @@ export function dyingWithParent(command: string, args: readonly string[]): [stri
   return [setpriv, ['--pdeathsig', 'INT', command, ...args]]
 }
 
-interface Initialisation {
-  readonly dir: string
-  readonly password: string
-  readonly initdb: string
+/**
+ * Initialises a cluster that each server of this process and its children begins with a copy of: `initdb`
+ * costs more than a second of a core.
+ * @returns removes it
+ */
+export async function sharedCluster(): Promise<() => Promise<void>> {
+  const dir = await mkdtemp(join(tmpdir(), 'jit-cluster-'))
+  const { initdb } = await findBinaries()
+  process.env.JIT_TEST_CLUSTER = dir
+  await writeFile(join(dir, 'superuser'), await initialise(dir, initdb), { mode: 0o600 })
+  return () => rm(dir, { recursive: true, force: true })
 }
 
-async function initialise({ dir, password, initdb }: Initialisation): Promise<void> {
+/** @returns its superuser's password, or none where there is no cluster of these binaries to copy */
+async function copiedCluster(dir: string, { binaries }: Options): Promise<string | undefined> {
+  const shared = process.env.JIT_TEST_CLUSTER
+  if (binaries || !shared) return undefined
+  await cp(join(shared, 'data'), join(dir, 'data'), { recursive: true })
+  return readFile(join(shared, 'superuser'), 'utf8')
+}
+
+/** @returns its superuser's password */
+async function initialise(dir: string, initdb: string): Promise<string> {
+  const password = randomBytes(18).toString('base64url')
   const passwordFile = join(dir, 'password')
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
   const [command, args] = asOrdinaryUser(initdb, [
@@ -110,6 +126,7 @@ async function initialise({ dir, password, initdb }: Initialisation): Promise<vo
   } finally {
     await rm(passwordFile, { force: true })
   }
+  return password
 }
 
 /** Nothing of the caller's: a PGDATA or PGPORT there would be obeyed. */

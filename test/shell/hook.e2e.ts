@@ -46,6 +46,8 @@ function settings(shell: Shell): string[] {
   }
   const said = 'function fish_prompt; echo -n "[$status] fish> "; end\nset -g fish_greeting'
   mkdirSync(join(home.directory, '.config/fish'), { recursive: true })
+  // Where it is, fish doesn't read all of the machine's manual to make it.
+  mkdirSync(join(home.directory, '.local/share/fish/generated_completions'), { recursive: true })
   write('.config/fish/config.fish', `${said}\n${HOOK} fish | source\n`)
   return ['fish', '-i']
 }

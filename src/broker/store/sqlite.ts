@@ -1,6 +1,6 @@
 import { accessSync, chmodSync, closeSync, openSync, realpathSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
-import { Kysely, SqliteDialect } from 'kysely'
+import { type Dialect, Kysely, SqliteAdapter, SqliteDialect } from 'kysely'
 import type { Clock } from '../../lib/clock.ts'
 import { JitError } from '../../lib/errors.ts'
 import { type Grouping, groupCommit } from './group-commit.ts'
@@ -14,8 +14,26 @@ const STATEMENTS_KEPT = 256
 /** How long a broker that starts waits for the one before it to be gone, in milliseconds. */
 const HANDOVER_MS = 3000
 
+/** SQLite changes tables in transactions, which Kysely's own adapter makes no use of. */
+class TransactionalAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
+}
+
+/** Kysely's dialect over `node:sqlite`: a migration is there as a whole or not at all. */
+export function sqliteDialect(database: DatabaseSync): Dialect {
+  const dialect = new SqliteDialect({ database: adapt(database) })
+  return {
+    createAdapter: () => new TransactionalAdapter(),
+    createDriver: () => dialect.createDriver(),
+    createIntrospector: (db) => dialect.createIntrospector(db),
+    createQueryCompiler: () => dialect.createQueryCompiler(),
+  }
+}
+
 /** `node:sqlite` in the shape that Kysely's SQLite dialect expects, with its statements kept. */
-export function adapt(database: DatabaseSync) {
+function adapt(database: DatabaseSync) {
   const statements = new Map<string, ReturnType<typeof adaptStatement>>()
   return {
     close: () => database.close(),
@@ -89,7 +107,7 @@ export function lookIntoSqlite(path: string): Kysely<Schema> {
   try {
     closeSync(openSync(path, 'r+'))
     const database = new DatabaseSync(path, { timeout: HANDOVER_MS })
-    return new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapt(database) }) })
+    return new Kysely<Schema>({ dialect: sqliteDialect(database) })
   } catch (cause) {
     const { code = 'unknown error' } = cause as NodeJS.ErrnoException
     throw new JitError('store_failed', `the store ${path} can't be opened (${code})`, {
@@ -129,8 +147,17 @@ export async function openSqliteStore(
     if (cause instanceof JitError) throw cause
     throw new JitError('store_failed', `the store ${path} can't be opened`, { cause })
   }
-  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: adapt(database) }) })
-  await migrate(db, { name: `the store ${path}`, beside })
+  const db = new Kysely<Schema>({ dialect: sqliteDialect(database) })
+  const close = async () => {
+    await db.destroy()
+    lock?.close()
+  }
+  try {
+    await migrate(db, { name: `the store ${path}`, beside })
+  } catch (thrown) {
+    await close()
+    throw thrown
+  }
   const group = groupCommit(groupingOf(db, database))
   return {
     db,
@@ -139,9 +166,6 @@ export async function openSqliteStore(
     now: () => clock.now(),
     transaction: (work, options) => group(work, options).catch(storeError),
     onCommit() {},
-    async close() {
-      await db.destroy()
-      lock?.close()
-    },
+    close,
   }
 }

@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { Kysely, SqliteDialect } from 'kysely'
+import { Kysely } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { takeOnce } from '../../../src/broker/replay.ts'
 import { migrations } from '../../../src/broker/store/migrations.ts'
-import { adapt, openSqliteStore } from '../../../src/broker/store/sqlite.ts'
+import { openSqliteStore, sqliteDialect } from '../../../src/broker/store/sqlite.ts'
 import type { Store } from '../../../src/broker/store/store.ts'
 import { systemClock } from '../../../src/lib/clock.ts'
 
@@ -89,7 +89,7 @@ test('a file that is no database is refused, and not touched', async () => {
 test('a store from before there were nodes is taken on with what it holds', async () => {
   const path = join(directory, 'older.db')
   const older = new DatabaseSync(path)
-  const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database: adapt(older) }) })
+  const db = new Kysely<unknown>({ dialect: sqliteDialect(older) })
   const { error } = await new Migrator({ db, provider: migrations }).migrateTo('2026-11-initial')
   expect(error).toBeUndefined()
   older.exec(`
@@ -114,4 +114,16 @@ test('one that a newer version opened is refused, with that reason', async () =>
   await expect(openSqliteStore(path, systemClock)).rejects.toMatchObject({
     ...{ code: 'store_failed', hint: 'it was opened by a newer version of jit: run that one' },
   })
+})
+
+test('a migration that breaks off leaves nothing that a next start could stumble over', async () => {
+  const path = join(directory, 'fresh.db')
+  const inTheWay = new DatabaseSync(path)
+  inTheWay.exec('CREATE TABLE audit (mine TEXT)')
+  await expect(openSqliteStore(path, systemClock)).rejects.toMatchObject({ code: 'store_failed' })
+  const tables = inTheWay.prepare("SELECT name FROM sqlite_master WHERE name = 'meta'").all()
+  expect(tables).toEqual([])
+  inTheWay.exec('DROP TABLE audit')
+  inTheWay.close()
+  await (await openSqliteStore(path, systemClock)).close()
 })
