@@ -63,8 +63,14 @@ type At = (line: number, message: string, hint?: string) => JitError
 function readYaml(text: string, lines: LineCounter, at: At): Document {
   let document: Document
   try {
-    // `prettyErrors` would quote the file, and with it what may be a secret.
-    const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error' } as const
+    const options = {
+      lineCounter: lines,
+      logLevel: 'error',
+      // It would quote the file, and with it what may be a secret.
+      prettyErrors: false,
+      // It compares each key of a map with all before it: `refuseOddKeys` remembers them.
+      uniqueKeys: false,
+    } as const
     document = parseDocument(text, options)
   } catch (cause) {
     // Thousands of open brackets exhaust the stack.
@@ -81,16 +87,18 @@ function readYaml(text: string, lines: LineCounter, at: At): Document {
 
 function refuseOddKeys(document: Document, lines: LineCounter, at: At): void {
   visit(document, {
-    Pair: (_, { key }) => {
-      const name = isScalar(key) ? key.value : undefined
-      const usable = typeof name === 'string' && !UNUSABLE_KEYS.has(name)
-      if (usable) return
-      const line = lineAt(lines, rangeStart(key))
-      throw at(
-        line,
-        'expected a name as the key',
-        'quote keys that read as numbers, booleans or null',
-      )
+    Map: (_, { items }) => {
+      const seen = new Set<string>()
+      for (const { key } of items) {
+        const name = isScalar(key) ? key.value : undefined
+        const line = lineAt(lines, rangeStart(key))
+        if (typeof name !== 'string' || UNUSABLE_KEYS.has(name)) {
+          const hint = 'quote keys that read as numbers, booleans or null'
+          throw at(line, 'expected a name as the key', hint)
+        }
+        if (seen.has(name)) throw at(line, 'this key is here twice')
+        seen.add(name)
+      }
     },
   })
 }
@@ -106,7 +114,6 @@ function toValue(document: Document, at: At): unknown {
 }
 
 const DESCRIPTIONS: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: 'this key is here twice',
   TAB_AS_INDENT: 'indented with a tab: expected spaces',
   MULTIPLE_DOCS: 'expected one document',
   BAD_INDENT: 'the indentation does not fit the lines above',
