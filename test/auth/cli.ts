@@ -17,7 +17,13 @@ export class Machine implements AsyncDisposable {
 
   private constructor(home: string, env: Record<string, string>) {
     this.home = home
-    this.env = { PATH: process.env.PATH ?? '', HOME: home, JIT_KEYSTORE: 'file', ...COMPILED, ...env }
+    this.env = {
+      PATH: process.env.PATH ?? '',
+      HOME: home,
+      JIT_KEYSTORE: 'file',
+      ...COMPILED,
+      ...env,
+    }
   }
 
   /** Starts `jit`; its answers come line by line. */
