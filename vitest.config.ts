@@ -3,8 +3,16 @@ import { configDefaults, defineConfig } from 'vitest/config'
 /** Milliseconds: what is polled for comes at last, on a machine that does much else as well. */
 const expect = { poll: { timeout: 15_000 } }
 
+/**
+ * In CI a machine may stand still for seconds: a case has a second try there, and is named when it took
+ * it. None of the faults: what once got past them is what they look for.
+ */
+const retry = process.env.CI ? 1 : 0
+
 export default defineConfig({
   test: {
+    // The second has nothing to say but in CI.
+    reporters: ['default', './test/flaky-reporter.ts'],
     // More than there are cores: the tests wait for graces, disks and processes most of the time.
     maxWorkers: 6,
     // Of the tests of one file that wait side by side.
@@ -13,6 +21,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          retry,
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, 'test/cluster/**'],
           environment: 'node',
@@ -25,6 +34,7 @@ export default defineConfig({
       {
         test: {
           name: 'postgres',
+          retry,
           globalSetup: ['test/servers/store-server.ts'],
           include: ['test/broker/**/*.test.ts', 'test/cluster/**/*.test.ts'],
           environment: 'node',
@@ -37,6 +47,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
+          retry,
           globalSetup: ['test/build.ts'],
           include: ['test/**/*.e2e.ts'],
           environment: 'node',
