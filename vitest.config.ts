@@ -1,7 +1,11 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 
-/** Milliseconds: what is polled for comes at last, on a machine that does much else as well. */
-const expect = { poll: { timeout: 15_000 } }
+const shared = {
+  environment: 'node',
+  setupFiles: ['test/folder-removal.ts'],
+  /** Milliseconds: what is polled for comes at last, on a machine that does much else as well. */
+  expect: { poll: { timeout: 15_000 } },
+} as const
 
 /**
  * In CI a machine may stand still for seconds: a case has a second try there, and is named when it took
@@ -24,8 +28,7 @@ export default defineConfig({
           retry,
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, 'test/cluster/**'],
-          environment: 'node',
-          expect,
+          ...shared,
           // A process for each file costs as much again as its tests.
           isolate: false,
           testTimeout: 30_000,
@@ -37,8 +40,7 @@ export default defineConfig({
           retry,
           globalSetup: ['test/servers/store-server.ts'],
           include: ['test/broker/**/*.test.ts', 'test/cluster/**/*.test.ts'],
-          environment: 'node',
-          expect,
+          ...shared,
           isolate: false,
           testTimeout: 90_000,
           hookTimeout: 30_000,
@@ -50,8 +52,7 @@ export default defineConfig({
           retry,
           globalSetup: ['test/build.ts'],
           include: ['test/**/*.e2e.ts'],
-          environment: 'node',
-          expect,
+          ...shared,
           isolate: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -62,8 +63,7 @@ export default defineConfig({
           name: 'faults',
           globalSetup: ['test/build.ts', 'test/servers/store-server.ts'],
           include: ['test/faults/*.fault.ts'],
-          environment: 'node',
-          expect,
+          ...shared,
           // With `--runs` a case takes as long as it is told to.
           testTimeout: 0,
           hookTimeout: 60_000,
@@ -74,8 +74,7 @@ export default defineConfig({
           name: 'hostile',
           globalSetup: ['test/build.ts'],
           include: ['test/**/*.hostile.ts'],
-          environment: 'node',
-          expect,
+          ...shared,
           testTimeout: 180_000,
           hookTimeout: 120_000,
         },
@@ -84,8 +83,7 @@ export default defineConfig({
         test: {
           name: 'fuzz',
           include: ['test/**/*.fuzz.ts'],
-          environment: 'node',
-          expect,
+          ...shared,
           // As long as `--runs` wants; what never ends is ended by test/fuzz/property.ts.
           testTimeout: 0,
         },
