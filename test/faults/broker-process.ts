@@ -12,6 +12,8 @@ export interface BrokerProcessOptions {
   readonly dieAt?: string | undefined
   /** The step to be suspended at. */
   readonly stopAt?: string | undefined
+  /** Milliseconds after which it is killed where it doesn't serve by then. */
+  readonly dieAfter?: number | undefined
 }
 
 type Entry = Readonly<Record<string, unknown>>
@@ -30,7 +32,8 @@ export class BrokerProcess implements AsyncDisposable {
   }
 
   /** Starts it, and waits until it serves. @throws Error with its log where it doesn't */
-  static async start({ config, env, dieAt, stopAt }: BrokerProcessOptions): Promise<BrokerProcess> {
+  static async start(options: BrokerProcessOptions): Promise<BrokerProcess> {
+    const { config, env, dieAt, stopAt, dieAfter } = options
     const child = spawn(process.execPath, [JIT, 'broker', '--config', config], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: {
@@ -42,7 +45,8 @@ export class BrokerProcess implements AsyncDisposable {
       },
     })
     const broker = new BrokerProcess(child)
-    await broker.#serving()
+    const early = dieAfter && setTimeout(() => child.kill('SIGKILL'), dieAfter)
+    await broker.#serving().finally(() => clearTimeout(early))
     return broker
   }
 

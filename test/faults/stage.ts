@@ -36,6 +36,7 @@ export interface StageOptions {
 interface StartOptions {
   readonly dieAt?: string
   readonly stopAt?: string
+  readonly dieAfter?: number
   readonly env?: Readonly<Record<string, string>>
 }
 
