@@ -11,7 +11,7 @@ import { readProfileDocument } from './profile-document.ts'
 import { SandboxSection } from './sandbox-section.ts'
 
 export const PROFILE_FILE = '.jit.yaml'
-/** Bytes: what it costs to read one grows faster than its length. */
+/** Bytes: each command reads it, wherever one stands, and anyone may have written it. */
 export const MAX_PROFILE = 32 * 1024
 
 const Ttl = v.pipe(
