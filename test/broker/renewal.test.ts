@@ -1,9 +1,7 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { JitError } from '../../src/lib/errors.ts'
 import type { AuditEntry } from '../../src/protocol/audit.ts'
+import { temporaryFolder } from '../folder.ts'
 import {
   FakeTarget,
   type GrantedLifeline,
@@ -320,7 +318,7 @@ describe('a renewal that something else crosses', () => {
   test.each(['renew:intended', 'renew:extended'] as const)(
     'a broker that is gone at %s: the credential is known until the later deadline, the grant ends at the former',
     async (point) => {
-      const directory = mkdtempSync(join(tmpdir(), 'jit-broker-'))
+      const directory = temporaryFolder('broker')
       const targets = { shop: new FakeTarget('shop') }
       const clock = { offset: 0 }
       const now = () => Date.now() + clock.offset
@@ -352,7 +350,7 @@ describe('a renewal that something else crosses', () => {
   )
 
   test('a broker that stops afterwards knows the new deadline when it serves again', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'jit-broker-'))
+    const directory = temporaryFolder('broker')
     const targets = { shop: new FakeTarget('shop') }
     const clock = { offset: 0 }
     const now = () => Date.now() + clock.offset

@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -10,13 +9,14 @@ import { createSeal, newSealKey } from '../../src/broker/seal.ts'
 import { openPostgresStore } from '../../src/broker/store/postgres.ts'
 import type { Store } from '../../src/broker/store/store.ts'
 import { dropStore, storeIn } from '../broker/harness-store.ts'
+import { temporaryFolder } from '../folder.ts'
 
 describe('a ledger in PostgreSQL', () => {
   let directory: string
   let store: Store
 
   beforeEach(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'jit-store-'))
+    directory = temporaryFolder('store')
     await storeIn(directory)
     const log = { debug() {}, info() {}, warn() {}, error() {} }
     store = await openPostgresStore(readFileSync(join(directory, 'store.url'), 'utf8'), log)

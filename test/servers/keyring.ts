@@ -32,7 +32,8 @@ export class Keyring implements AsyncDisposable {
   /** Leaves the address of the bus in the home's environment. */
   static async start(home: Home, password: string): Promise<Keyring> {
     mkdirSync(join(home.directory, 'run'), { mode: 0o700, recursive: true })
-    const bus = spawn('dbus-daemon', ['--session', '--nofork', '--print-address'], {
+    const address = `--address=unix:dir=${join(home.directory, 'run')}`
+    const bus = spawn('dbus-daemon', ['--session', '--nofork', '--print-address', address], {
       env: home.env,
       stdio: ['ignore', 'pipe', 'ignore'],
     })

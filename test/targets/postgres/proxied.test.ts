@@ -1,14 +1,14 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
 import { Upstream } from '../../../src/protocol/delivery.ts'
 import { parsePostgresUrl } from '../../../src/targets/postgres/config.ts'
 import { proxiedCredential } from '../../../src/targets/postgres/proxied.ts'
+import { temporaryFolder } from '../../folder.ts'
 
 const LOGIN = { user: 'j_lease', password: 'canary', target: 'shop-db' }
-const folder = mkdtempSync(join(tmpdir(), 'jit-proxied-'))
+const folder = temporaryFolder('proxied')
 const file = join(folder, 'ca.pem')
 
 const credentialAt = (query: string) =>
