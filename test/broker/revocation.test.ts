@@ -35,11 +35,13 @@ describe('a revocation', () => {
     line.send({ type: 'release', grant: granted.grant, outcome: OUTCOME })
     const { receipt } = await line.next('released')
     expect(receipt.leases[0]).toMatchObject({ outcome: 'retrying', detail: 'connection refused' })
-    const stuck = (await client.call('GET', `/v1/grants/${granted.grant}`)).body.grants[0]
-    expect(stuck).toMatchObject({ state: 'revoking', leases: [{ problem: 'connection refused' }] })
-    await expect.poll(() => harness.shop.handles.size).toBe(0)
-    const after = (await client.call('GET', `/v1/grants/${granted.grant}`)).body.grants[0]
-    expect(after.state).toBe('revoked')
+    const seen = async () =>
+      (await client.call('GET', `/v1/grants/${granted.grant}`)).body.grants[0]
+    expect(await seen()).toMatchObject({
+      ...{ state: 'revoking', leases: [{ problem: 'connection refused' }] },
+    })
+    await expect.poll(seen).toMatchObject({ state: 'revoked' })
+    expect(harness.shop.handles.size).toBe(0)
   })
 
   test.each([
